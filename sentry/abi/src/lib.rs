@@ -1,0 +1,12 @@
+//! The Linux ABI as data: numbers, flags, structures and registers of x86-64.
+//!
+//! No I/O, no allocation of unbounded size, no `unsafe`; every function is total.
+#![forbid(unsafe_code)]
+
+mod addr;
+mod errno;
+mod regs;
+
+pub use addr::{AddrRange, PAGE_SIZE, USER_MAX, USER_MIN, UserAddr};
+pub use errno::Errno;
+pub use regs::{FpuState, Registers};

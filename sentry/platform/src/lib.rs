@@ -1,0 +1,52 @@
+//! What the Sentry needs from the machine it runs on.
+//!
+//! A *platform* runs application code and hands control back when that code wants something.
+//! This crate holds only the contract and (feature `conformance`) its tests; it knows neither
+//! stubs nor vCPUs, and nothing above it names a platform except `runsc`.
+//!
+//! ```text
+//!   sentry (kernel, mm)   uses  ->  platform  <-  implement   vmm, ptrace-fallback
+//! ```
+#![forbid(unsafe_code)]
+
+mod context;
+mod error;
+mod space;
+
+pub use context::{Access, Context, Exit, UserState};
+pub use error::PlatformError;
+pub use space::{AddressSpace, Backing, Change, Protection};
+
+use std::sync::Arc;
+
+/// A way to run application code.
+pub trait Platform: Send + Sync + std::fmt::Debug {
+    /// The name as `--platform` spells it.
+    fn name(&self) -> &'static str;
+
+    /// Makes an empty address space.
+    ///
+    /// # Errors
+    ///
+    /// When the host refuses what it needs.
+    fn new_space(&self) -> Result<Arc<dyn AddressSpace>, PlatformError>;
+
+    /// Makes the context of executor `executor`. Called once per executor, on its host thread;
+    /// the context is used on that thread only.
+    ///
+    /// # Errors
+    ///
+    /// When the host refuses what it needs.
+    fn context(&self, executor: usize) -> Result<Box<dyn Context>, PlatformError>;
+
+    /// Makes the present [`Context::switch`] of `executor` return [`Exit::Interrupted`], or the
+    /// next one if none runs. Any thread may call it at any time; it never waits and is never
+    /// lost. Several kicks may merge into one.
+    fn kick(&self, executor: usize);
+
+    /// Bytes of an FPU image ([`abi::FpuState`]).
+    fn fpu_size_bytes(&self) -> usize;
+
+    /// True if [`Exit::Fault`] always names the exact access.
+    fn exact_faults(&self) -> bool;
+}
