@@ -8,8 +8,12 @@
 //! 3. What comes from outside (a donated file) may change or shrink at any moment.
 #![expect(unsafe_code, reason = "room 3 of the unsafe list: host calls and shared memory")]
 
+pub mod clock;
 mod file;
 mod memory;
+mod random;
+pub mod thread;
 
 pub use file::HostFile;
 pub use memory::MemoryObject;
+pub use random::random;

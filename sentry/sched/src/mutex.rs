@@ -1,0 +1,120 @@
+//! The Sentry's lock.
+
+use std::{
+    fmt,
+    ops::{Deref, DerefMut},
+    sync::{self, TryLockError},
+};
+
+/// Protects short pieces of state. A waiter spins, then yields the host thread; it never sleeps,
+/// since a fiber of the same executor may be the holder's only chance to run. Never hold it over
+/// [`crate::Fiber::block`] (asserted).
+#[derive(Default)]
+pub struct Mutex<T: ?Sized> {
+    /// Only ever taken by `try_lock`, so nobody sleeps in it.
+    inner: sync::Mutex<T>,
+}
+
+/// Access to what a [`Mutex`] protects.
+#[derive(Debug)]
+pub struct MutexGuard<'a, T: ?Sized> {
+    inner: sync::MutexGuard<'a, T>,
+}
+
+impl<T> Mutex<T> {
+    /// Makes a lock around `value`.
+    pub const fn new(value: T) -> Self {
+        Self { inner: sync::Mutex::new(value) }
+    }
+
+    /// Takes the value out.
+    pub fn into_inner(self) -> T {
+        self.inner.into_inner().unwrap_or_else(sync::PoisonError::into_inner)
+    }
+}
+
+impl<T: ?Sized> Mutex<T> {
+    /// Takes the lock; never fails.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        let mut pause = Pause::default();
+        loop {
+            match self.try_lock() {
+                Some(guard) => return guard,
+                None => pause.wait(),
+            }
+        }
+    }
+
+    /// Takes the lock if it is free.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let inner = match self.inner.try_lock() {
+            Ok(inner) => inner,
+            // A panic ends the sandbox (release) or is a test's own: the value is not blamed.
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        host::thread::lock_taken();
+        Some(MutexGuard { inner })
+    }
+
+    /// The value, if the lock can't be taken by anybody else.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.inner.get_mut().unwrap_or_else(sync::PoisonError::into_inner)
+    }
+}
+
+impl<T: ?Sized> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}
+
+impl<T: ?Sized> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        host::thread::lock_released();
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.try_lock() {
+            Some(guard) => f.debug_tuple("Mutex").field(&&*guard).finish(),
+            None => f.write_str("Mutex(<locked>)"),
+        }
+    }
+}
+
+impl<T> From<T> for Mutex<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
+/// How a waiter for a lock passes the time.
+#[derive(Default)]
+pub(crate) struct Pause {
+    rounds: u32,
+}
+
+impl Pause {
+    /// The holder is usually a few hundred instructions from the end; if it is not, its host
+    /// thread was probably preempted.
+    const SPINS: u32 = 100;
+
+    pub(crate) fn wait(&mut self) {
+        if self.rounds < Self::SPINS {
+            self.rounds += 1;
+            std::hint::spin_loop();
+        } else {
+            host::thread::yield_now();
+        }
+    }
+}
