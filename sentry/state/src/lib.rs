@@ -1,1 +1,32 @@
-//! state.
+//! Saving and loading the graph of kernel objects.
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate self as state;
+
+mod error;
+pub mod live;
+pub mod print;
+mod reader;
+mod registry;
+mod traits;
+mod values;
+mod writer;
+
+pub use error::{Cause, Error, Result};
+pub use reader::Reader;
+pub use registry::Registry;
+pub use state_derive::{Load, Save};
+pub use traits::{Early, Load, Object, Save, Schema};
+pub use writer::Writer;
+
+/// How deep a value may hold its own kind (through `Box`). Loading recurses there.
+const NESTING: u32 = 64;
+
+/// The error of a lock that is held while all should stand still.
+#[doc(hidden)]
+#[must_use]
+#[cold]
+pub fn lock_is_held() -> Error {
+    Error::cannot_save("a lock is held")
+}
