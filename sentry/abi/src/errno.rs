@@ -191,7 +191,11 @@ impl Errno {
     /// Makes an errno out of a raw positive number, or `EIO` for a number that is none.
     #[must_use]
     pub fn from_raw(number: i32) -> Self {
-        u16::try_from(number).ok().filter(|n| *n < 4096).and_then(NonZeroU16::new).map_or(Self::EIO, Self)
+        u16::try_from(number)
+            .ok()
+            .filter(|n| *n < 4096)
+            .and_then(NonZeroU16::new)
+            .map_or(Self::EIO, Self)
     }
 
     /// Returns the number.

@@ -5,8 +5,11 @@
 
 mod addr;
 mod errno;
+pub mod fs;
 mod regs;
+mod time;
 
 pub use addr::{AddrRange, PAGE_SIZE, USER_MAX, USER_MIN, UserAddr};
 pub use errno::Errno;
 pub use regs::{FpuState, Registers};
+pub use time::Timespec;

@@ -1,1 +1,37 @@
-//! vfs.
+//! The virtual file system: mounts, names, path walk, open files.
+//!
+//! File systems (`fs`, `net`) implement [`Inode`] and [`File`]; this crate finds inodes by path,
+//! checks permissions, and keeps names ([`Dentry`]) and mounts.
+//!
+//! # Lock order
+//!
+//! namespace -> dentry children -> dentry name -> locks of a file system. None is held while a
+//! file system works for a caller, since that may block.
+#![forbid(unsafe_code)]
+
+mod ctx;
+mod dentry;
+mod description;
+mod file;
+mod inode;
+mod io;
+mod mount;
+mod name;
+mod ops;
+mod path;
+mod perm;
+mod sleeplock;
+mod walk;
+
+pub use ctx::Ctx;
+pub use dentry::Dentry;
+pub use description::OpenFile;
+pub use file::{DirEntry, DirSink, File, Ioctl};
+pub use inode::{Inode, Metadata, NewNode, RenameFlags, SetAttr, SetTime, StatFs, XattrFlags};
+pub use io::{BytesDst, BytesSrc, Dst, Src};
+pub use mount::{Filesystem, Mount, MountFlags, MountNamespace};
+pub use name::Name;
+pub use ops::OpenHow;
+pub use path::Path;
+pub use sleeplock::{SleepGuard, SleepLock};
+pub use walk::{LookupFlags, Parent};
