@@ -1,19 +1,24 @@
-//! All host calls that the Sentry makes (room 3).
-//!
-//! # Rules
-//!
-//! 1. Every function says which host call it makes and whether it can wait.
-//! 2. No reference (`&`, `&mut`) to memory that an application can write is ever made: access to
-//!    the memory object is by volatile copies and atomics only.
-//! 3. What comes from outside (a donated file) may change or shrink at any moment.
+#![doc = include_str!("../README.md")]
 #![expect(unsafe_code, reason = "room 3 of the unsafe list: host calls and shared memory")]
 
 pub mod clock;
+mod fd;
 mod file;
+pub mod filters;
+mod futex;
 mod memory;
+mod parker;
 mod random;
+mod reactor;
+mod stack;
+mod stream;
 pub mod thread;
 
+pub use fd::{HostFd, Sharing, TERMIOS_BYTES, TermiosWhen};
 pub use file::HostFile;
 pub use memory::MemoryObject;
+pub use parker::Parker;
 pub use random::random;
+pub use reactor::{Reactor, Readiness, Ready, WatchId};
+pub use stack::{STACK_BYTES, Stack, StackPool};
+pub use stream::{MAX_FDS, Stream};
