@@ -4,18 +4,27 @@
 #[cfg(test)]
 extern crate self as state;
 
+mod chain;
 mod error;
+mod image;
 pub mod live;
+mod load;
+mod order;
 pub mod print;
 mod reader;
 mod registry;
+mod runs;
+mod save;
 mod traits;
 mod values;
 mod writer;
 
+pub use chain::drop_linked;
 pub use error::{Cause, Error, Result};
+pub use load::{load, load_unchecked};
 pub use reader::Reader;
 pub use registry::Registry;
+pub use save::save;
 pub use state_derive::{Load, Save};
 pub use traits::{Early, Load, Object, Save, Schema};
 pub use writer::Writer;

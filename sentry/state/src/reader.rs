@@ -2,16 +2,17 @@
 
 use std::sync::{Arc, Weak};
 
+use crate::image::Section;
 use crate::registry::{AnyArc, Type};
 use crate::{Error, NESTING, Object, Registry, Result};
 
 /// Where values read themselves from. Nothing in it can be trusted.
 pub struct Reader<'a> {
-    registry: &'a Registry,
+    pub(crate) registry: &'a Registry,
     version: u32,
-    pub(crate) left: &'a [u8],
+    left: &'a [u8],
     /// Offset in the image of the end of `left`.
-    pub(crate) end: usize,
+    end: usize,
     depth: u32,
     /// The types of the image, in the order of their numbers.
     pub(crate) types: Vec<&'a Type>,
@@ -20,9 +21,14 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader for `left`, which ends at the offset `end` of the image.
-    pub(crate) fn new(registry: &'a Registry, version: u32, left: &'a [u8], end: usize) -> Self {
+    pub(crate) fn new(registry: &'a Registry, version: u32) -> Self {
+        let (left, end) = (&[][..], 0);
         Self { registry, version, left, end, depth: 0, types: Vec::new(), objects: Vec::new() }
+    }
+
+    /// Goes on at the start of a section.
+    pub(crate) fn enter(&mut self, section: Section<'a>) {
+        (self.left, self.end) = (section.bytes, section.end);
     }
 
     /// The version of the image, which may be older than the program's.
@@ -153,6 +159,12 @@ impl<'a> Reader<'a> {
             Some(object) => Ok(Some(object)),
             None => Err(self.bad("reference to an object of another type")),
         }
+    }
+
+    /// The object that the save began with.
+    pub(crate) fn root<T: Object>(&self) -> Option<Arc<T>> {
+        let (object, kind) = self.objects.first()?.as_ref()?;
+        self.types.get(*kind as usize)?.view(object)
     }
 
     /// Makes a weak reference that names nothing.

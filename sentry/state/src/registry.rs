@@ -1,6 +1,6 @@
 //! The types that may occur in an image.
 
-use std::any::{Any, TypeId, type_name};
+use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -144,11 +144,6 @@ impl Type {
         let (_, cast) = self.views.iter().find(|view| view.0 == target)?;
         cast.downcast_ref::<Cast<D>>()?(object)
     }
-}
-
-/// The message for an object that can't be saved behind an `Arc<D>`.
-pub(crate) fn not_a_view<D: ?Sized>(name: &str) -> Error {
-    Error::cannot_save(format!("{name} is not registered as {}", type_name::<D>()))
 }
 
 impl fmt::Debug for Registry {

@@ -1,11 +1,11 @@
 //! The writing side: values into bytes, references into object numbers.
 
-use std::any::TypeId;
+use std::any::{TypeId, type_name};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use crate::registry::{Type, not_a_view};
+use crate::registry::Type;
 use crate::{Error, NESTING, Object, Registry, Result};
 
 /// Where values write themselves.
@@ -43,12 +43,8 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes an unsigned number: seven bits a byte, low ones first.
-    pub fn uint(&mut self, mut n: u64) {
-        while n >= 0x80 {
-            self.byte((n & 0x7f) as u8 | 0x80);
-            n >>= 7;
-        }
-        self.byte((n & 0x7f) as u8);
+    pub fn uint(&mut self, n: u64) {
+        put_uint(&mut self.bytes, n);
     }
 
     /// Writes a signed number; small ones stay short.
@@ -110,7 +106,8 @@ impl<'a> Writer<'a> {
         let kind = self.objects[number as usize].1;
         let known = self.types[kind as usize];
         if !known.sees(TypeId::of::<T>()) {
-            return Err(not_a_view::<T>(known.name));
+            let (name, target) = (known.name, type_name::<T>());
+            return Err(Error::cannot_save(format!("{name} is not registered as {target}")));
         }
         if let Some(edges) = &mut self.edges {
             edges.push(number);
@@ -125,7 +122,10 @@ impl<'a> Writer<'a> {
     /// No type is registered as `T`, so no reader could make the reference.
     pub(crate) fn dead_reference<T: Object + ?Sized>(&mut self) -> Result<()> {
         if self.registry.dead::<T>().is_none() {
-            return Err(not_a_view::<T>("no type"));
+            return Err(Error::cannot_save(format!(
+                "no type is registered as {}",
+                type_name::<T>()
+            )));
         }
         self.uint(0);
         Ok(())
@@ -156,6 +156,15 @@ impl<'a> Writer<'a> {
         self.kinds.insert(name, kind);
         Ok(kind)
     }
+}
+
+/// Appends an unsigned number.
+pub(crate) fn put_uint(out: &mut Vec<u8>, mut n: u64) {
+    while n >= 0x80 {
+        out.push((n & 0x7f) as u8 | 0x80);
+        n >>= 7;
+    }
+    out.push((n & 0x7f) as u8);
 }
 
 impl std::fmt::Debug for Writer<'_> {
