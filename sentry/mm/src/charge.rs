@@ -28,6 +28,7 @@ pub struct Charge {
     total: AtomicU64,
     peak: AtomicU64,
     by_kind: [AtomicU64; KINDS],
+    parent: Option<Arc<Charge>>,
 }
 
 /// A snapshot of a [`Charge`], in bytes.
@@ -51,12 +52,24 @@ impl Charge {
     /// Opens an account that may hold `limit_bytes` (`u64::MAX`: any number).
     #[must_use]
     pub fn new(limit_bytes: u64) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::open(limit_bytes, None))
+    }
+
+    /// Opens an account within `parent`, which holds all that this one holds: a part of a
+    /// container with a limit of its own (the size of a tmpfs).
+    #[must_use]
+    pub fn within(parent: &Arc<Self>, limit_bytes: u64) -> Arc<Self> {
+        Arc::new(Self::open(limit_bytes, Some(Arc::clone(parent))))
+    }
+
+    fn open(limit_bytes: u64, parent: Option<Arc<Self>>) -> Self {
+        Self {
             limit: AtomicU64::new(limit_bytes),
             total: AtomicU64::new(0),
             peak: AtomicU64::new(0),
             by_kind: [const { AtomicU64::new(0) }; KINDS],
-        })
+            parent,
+        }
     }
 
     /// The limit in bytes.
@@ -74,6 +87,17 @@ impl Charge {
     /// not lie in the memory object (socket and pipe buffers on the Sentry's own heap).
     #[must_use]
     pub fn add(&self, bytes: u64, kind: Kind) -> bool {
+        if !self.add_here(bytes, kind) {
+            return false;
+        }
+        let fits = self.parent.as_ref().is_none_or(|parent| parent.add(bytes, kind));
+        if !fits {
+            self.sub_here(bytes, kind);
+        }
+        fits
+    }
+
+    fn add_here(&self, bytes: u64, kind: Kind) -> bool {
         let limit = self.limit();
         let added = self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |total| {
             total.checked_add(bytes).filter(|sum| *sum <= limit)
@@ -86,6 +110,13 @@ impl Charge {
 
     /// Takes `bytes` off again.
     pub fn sub(&self, bytes: u64, kind: Kind) {
+        self.sub_here(bytes, kind);
+        if let Some(parent) = &self.parent {
+            parent.sub(bytes, kind);
+        }
+    }
+
+    fn sub_here(&self, bytes: u64, kind: Kind) {
         let _ = self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |total| {
             Some(total.saturating_sub(bytes))
         });
@@ -133,5 +164,19 @@ mod tests {
         charge.sub(7, Kind::Shmem);
         let usage = charge.usage();
         assert_eq!((usage.total, usage.peak, usage.shmem, usage.kernel), (3, 10, 0, 3));
+    }
+
+    #[test]
+    fn an_account_within_another_is_bound_by_both() {
+        let container = Charge::new(10);
+        let part = Charge::within(&container, 8);
+        assert!(!part.add(9, Kind::Shmem));
+        assert!(container.add(5, Kind::Anonymous));
+        assert!(!part.add(6, Kind::Shmem));
+        assert_eq!(part.usage().total, 0);
+        assert!(part.add(4, Kind::Shmem));
+        assert_eq!(container.usage().total, 9);
+        part.sub(4, Kind::Shmem);
+        assert_eq!((part.usage().total, container.usage().total), (0, 5));
     }
 }

@@ -6,8 +6,11 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use crate::sources::{Source, ending_in};
 
 /// In these folders no module folder may name another one: each is a thing of one kind.
-/// Files that lie directly in the folder are shared by all.
+/// Files that lie directly in the folder, and the folder `base`, are shared by all.
 const STRANGERS: &[&str] = &["sentry/fs/src/"];
+
+/// The folder of building blocks in such a folder.
+const SHARED: &str = "base";
 
 /// Modules (folder, own name) and the modules of the same crate that they may not name: an order
 /// inside the crate.
@@ -60,7 +63,8 @@ fn forbidden_names<'a>(path: &str, folders: &'a [(&'a str, &'a str)]) -> Vec<&'a
     let strangers = STRANGERS.iter().flat_map(|crate_folder| {
         let own = path.strip_prefix(crate_folder).and_then(|rest| rest.split_once('/'));
         let others = folders.iter().filter(move |(folder, name)| {
-            folder == crate_folder && own.is_some_and(|(own, _)| own != *name)
+            let stranger = *name != SHARED && own.is_some_and(|(own, _)| own != *name);
+            folder == crate_folder && stranger
         });
         others.map(|(_, name)| *name)
     });
