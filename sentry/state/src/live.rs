@@ -116,7 +116,7 @@ mod tests {
 
     #[derive(Default, Clone)]
     struct Thing {
-        live: Live<Self>,
+        _live: Live<Self>,
     }
     counted!(Thing);
 

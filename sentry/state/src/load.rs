@@ -12,7 +12,7 @@ use crate::{Cause, Error, Load as _, Object, Reader, Registry, Result};
 /// fields, or an object could not be brought to life. What was made is dropped; objects that
 /// form a cycle by then are leaked, so a program whose load fails ends.
 pub fn load<T: Object>(registry: &Registry, image: &[u8]) -> Result<Arc<T>> {
-    load_image(registry, image::split(image, registry.version(), true)?)
+    load_image(registry, &image::split(image, registry.version(), true)?)
 }
 
 /// [`load`] without a look at the checksums: to test that the decoder trusts nothing.
@@ -20,10 +20,10 @@ pub fn load<T: Object>(registry: &Registry, image: &[u8]) -> Result<Arc<T>> {
 /// # Errors
 /// As for [`load`].
 pub fn load_unchecked<T: Object>(registry: &Registry, image: &[u8]) -> Result<Arc<T>> {
-    load_image(registry, image::split(image, registry.version(), false)?)
+    load_image(registry, &image::split(image, registry.version(), false)?)
 }
 
-fn load_image<T: Object>(registry: &Registry, image: Image<'_>) -> Result<Arc<T>> {
+fn load_image<T: Object>(registry: &Registry, image: &Image<'_>) -> Result<Arc<T>> {
     registry.check()?;
     let [table, early, late] = image.sections;
     let mut r = Reader::new(registry, image.version);

@@ -4,24 +4,31 @@
 //! `save_late`. So the order of a set or map must not depend on what is behind a lock.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use crate::{Load, Reader, Result, Save, Writer, print};
 
-impl Save for String {
-    const PRINT: u64 = print::text("string");
+/// Text; a shared one (`Arc<str>`) is a value, which comes back unshared.
+macro_rules! texts {
+    ($($type:ty)*) => { $(
+        impl Save for $type {
+            const PRINT: u64 = print::text("string");
 
-    fn save(&self, w: &mut Writer<'_>) -> Result<()> {
-        w.bytes(self.as_bytes());
-        Ok(())
-    }
-}
+            fn save(&self, w: &mut Writer<'_>) -> Result<()> {
+                w.bytes(self.as_bytes());
+                Ok(())
+            }
+        }
 
-impl Load for String {
-    fn load(r: &mut Reader<'_>) -> Result<Self> {
-        let bytes = r.bytes()?;
-        std::str::from_utf8(bytes).map(Self::from).map_err(|_| r.bad("not UTF-8"))
-    }
+        impl Load for $type {
+            fn load(r: &mut Reader<'_>) -> Result<Self> {
+                let bytes = r.bytes()?;
+                std::str::from_utf8(bytes).map(Self::from).map_err(|_| r.bad("not UTF-8"))
+            }
+        }
+    )* };
 }
+texts!(String Box<str> Arc<str>);
 
 /// Both lists have one form. `$slices` gives the elements as slices.
 macro_rules! lists {

@@ -29,8 +29,8 @@ macro_rules! savable_lock {
 
             fn save_late(&self, w: &mut $crate::Writer<'_>) -> $crate::Result<()> {
                 let content = $read(self).ok_or_else($crate::lock_is_held)?;
-                content.save(w)?;
-                content.save_late(w)
+                T::save(&content, w)?;
+                T::save_late(&content, w)
             }
         }
 

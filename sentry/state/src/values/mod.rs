@@ -1,7 +1,9 @@
-//! How the values of the standard library are written.
+//! How the values of the standard library and of `abi` are written.
 
+mod abi;
 mod atomics;
 mod collections;
+mod converted;
 mod locks;
 mod numbers;
 mod references;

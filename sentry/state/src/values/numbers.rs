@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
-use crate::{Load, Reader, Result, Save, Writer, print};
+use crate::{Load, Reader, Result, Save, Writer, print, savable_as};
 
 /// A byte is written as it is, so that buffers are copied in one go.
 impl Save for u8 {
@@ -54,28 +54,7 @@ macro_rules! numbers {
 numbers!(uint u64: u16 u32 u64 usize);
 numbers!(int i64: i8 i16 i32 i64 isize);
 
-/// Written as another type, whose print they share.
-macro_rules! converted {
-    ($($type:ty as $other:ty, $save:expr, $load:expr, $wrong:literal;)*) => { $(
-        impl Save for $type {
-            const PRINT: u64 = <$other>::PRINT;
-
-            fn save(&self, w: &mut Writer<'_>) -> Result<()> {
-                let convert: fn($type) -> $other = $save;
-                convert(*self).save(w)
-            }
-        }
-
-        impl Load for $type {
-            fn load(r: &mut Reader<'_>) -> Result<Self> {
-                let convert: fn($other) -> Option<$type> = $load;
-                let other = <$other>::load(r)?;
-                convert(other).ok_or_else(|| r.bad($wrong))
-            }
-        }
-    )* };
-}
-converted! {
+savable_as! {
     char as u32, u32::from, char::from_u32, "not a character";
     NonZeroU32 as u32, NonZeroU32::get, NonZeroU32::new, "zero";
     NonZeroU64 as u64, NonZeroU64::get, NonZeroU64::new, "zero";

@@ -51,6 +51,30 @@ impl<T: Load> Load for Box<T> {
     }
 }
 
+/// A list that does not grow has the form of one that does.
+impl<T: Save> Save for Box<[T]> {
+    const PRINT: u64 = Vec::<T>::PRINT;
+
+    fn save(&self, w: &mut Writer<'_>) -> Result<()> {
+        w.uint(self.len() as u64);
+        T::save_slice(self, w)
+    }
+
+    fn save_late(&self, w: &mut Writer<'_>) -> Result<()> {
+        self.iter().try_for_each(|value| value.save_late(w))
+    }
+}
+
+impl<T: Load> Load for Box<[T]> {
+    fn load(r: &mut Reader<'_>) -> Result<Self> {
+        Vec::load(r).map(Vec::into_boxed_slice)
+    }
+
+    fn fill(&self, r: &mut Reader<'_>) -> Result<()> {
+        self.iter().try_for_each(|value| value.fill(r))
+    }
+}
+
 impl<T: Save, const N: usize> Save for [T; N] {
     const PRINT: u64 = print::mix(print::mix(print::text("array"), N as u64), T::PRINT);
 

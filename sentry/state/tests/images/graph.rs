@@ -99,8 +99,25 @@ fn the_format_is_pinned() {
     let root = Arc::new(Directory { name: "/".into(), parent: None });
     let directory = Arc::new(Directory { name: "tmp".into(), parent: Some(root) });
     let image = save(&registry(), &directory).unwrap();
-    let expected = [&b"RUNSCIMG"[..], b"\x01\0\0\0"];
-    assert_eq!(image.escape_ascii().to_string(), expected.concat().escape_ascii().to_string());
+    let parts = [
+        &b"RUNSCIMG"[..],
+        b"\x01\0\0\0",
+        // One type and its print; two objects of that type, the younger one is the root.
+        b"\x18\0\0\0\0\0\0\0",
+        b"\xdf\xcc\x18Y",
+        b"\x01\x09Directory\n\x94\xe7\xad\xcb\x1d)*",
+        b"\x02\x01\0\0\0",
+        // The early parts: name, parent.
+        b"\x0b\0\0\0\0\0\0\0",
+        b"\xfd\x18\xe7\x96",
+        b"\x03\x01/\0",
+        b"\x06\x03tmp\x01\x02",
+        // The late parts: none.
+        b"\x02\0\0\0\0\0\0\0",
+        b"\x8cHAH",
+        b"\0\0",
+    ];
+    assert_eq!(image.escape_ascii().to_string(), parts.concat().escape_ascii().to_string());
 }
 
 /// Saves `root`, which must fail, and gives the message.

@@ -13,7 +13,7 @@ pub(crate) struct Kernel {
     pub(crate) mounts: RwLock<BTreeMap<String, Arc<Directory>>>,
     pub(crate) hosts: [u16; 2],
     #[state(skip)]
-    pub(crate) running: AtomicU32,
+    pub(crate) _running: AtomicU32,
 }
 
 #[derive(Save, Load)]
@@ -101,7 +101,7 @@ pub(crate) trait File: Object {
 pub(crate) struct Pipe {
     pub(crate) data: Mutex<Vec<u8>>,
     #[state(skip)]
-    pub(crate) readers: Mutex<Vec<Weak<Task>>>,
+    pub(crate) _readers: Mutex<Vec<Weak<Task>>>,
     #[state(skip)]
     pub(crate) _live: Live<Self>,
 }

@@ -54,6 +54,9 @@ fn numbers() {
 #[test]
 fn text_and_collections() {
     same([String::new(), "grüße".into()]);
+    same([Box::<str>::from("a"), "".into()]);
+    same([Arc::<str>::from("a")]);
+    same([Box::<[u32]>::from([1, 300])]);
     same([vec![], vec![String::new(), "b".into()]]);
     same([(0..=u8::MAX).collect::<Vec<_>>()]);
     same([VecDeque::from([3_u8, 2, 1]), VecDeque::new()]);
@@ -101,17 +104,34 @@ fn locks_and_atomics() {
     assert_eq!(through(AtomicUsize::new(1 << 40)).load(Ordering::Relaxed), 1 << 40);
 }
 
+#[test]
+fn types_of_the_abi() {
+    same([abi::UserAddr::new(u64::MAX)]);
+    same([abi::AddrRange { start: abi::UserAddr::new(1), end: abi::UserAddr::new(1 << 47) }]);
+    same([abi::Errno::EINTR, abi::Errno::EPERM]);
+    same([abi::Timespec { sec: -1, nsec: 999_999_999 }]);
+    same([abi::SigAction { handler: 1, flags: u64::MAX, restorer: 2, mask: 1 << 63 }]);
+    same([abi::Registers { rip: u64::MAX, gs: 1, ..abi::Registers::for_exec(1, 2) }]);
+    same([abi::SigSet(u64::MAX)]);
+    same([abi::Signal::SIGHUP, abi::Signal::new(64).unwrap()]);
+    let mut fpu = abi::FpuState::initial(832);
+    fpu.as_bytes_mut()[831] = 1;
+    same([fpu, abi::FpuState::default()]);
+    let fault = abi::SigInfo::fault(abi::Signal::SIGSEGV, 1, 0x1234);
+    assert_eq!(through(fault).to_bytes(), fault.to_bytes());
+}
+
 #[derive(Save, Load, Debug, PartialEq, Clone, Default)]
 struct Tree {
     name: String,
-    children: Vec<Box<Tree>>,
+    child: Option<Box<Tree>>,
 }
 
 /// A chain of trees, `depth` boxes deep.
 fn tree(depth: usize) -> Tree {
     (0..depth).fold(Tree::default(), |child, _| Tree {
         name: String::new(),
-        children: vec![Box::new(child)],
+        child: Some(Box::new(child)),
     })
 }
 
@@ -143,6 +163,8 @@ fn values_out_of_range_are_refused_with_the_field() {
     assert!(reinterpret::<u32, char>(0xd800).is_err());
     assert!(reinterpret::<u32, NonZeroU32>(0).is_err());
     assert!(reinterpret::<(u64, u32), Duration>((u64::MAX, 1_000_000_000)).is_err());
+    assert!(reinterpret::<u16, abi::Errno>(0).is_err());
+    assert!(reinterpret::<u8, abi::Signal>(65).is_err());
     assert_eq!(reinterpret::<u16, u64>(300).unwrap(), 300);
 }
 
