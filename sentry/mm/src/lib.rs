@@ -3,13 +3,16 @@
 
 mod cache;
 mod charge;
+mod free;
 mod info;
 mod manager;
 mod mappable;
 mod memory;
 mod request;
+mod segments;
 mod shared;
 mod span;
+mod window;
 
 pub use cache::PageCache;
 pub use charge::{Charge, ChargeUsage, Kind};
