@@ -1,4 +1,4 @@
-//! Saving and loading the graph of kernel objects.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
@@ -12,6 +12,8 @@ mod load;
 mod order;
 pub mod print;
 mod reader;
+#[cfg(doctest)]
+mod refused;
 mod registry;
 mod runs;
 mod save;

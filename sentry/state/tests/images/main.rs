@@ -5,5 +5,6 @@ mod damage;
 mod deep;
 mod graph;
 mod kernel;
+mod locks;
 mod values;
 mod versions;

@@ -34,6 +34,8 @@ mod v2 {
         pub(crate) tid: u32,
         #[state(since = 2)]
         pub(crate) parent: Option<Arc<Task>>,
+        #[state(early, since = 2)]
+        pub(crate) weight: Mutex<u8>,
         pub(crate) restart: Mutex<Vec<Restart>>,
     }
 
@@ -98,6 +100,7 @@ fn an_older_image_loads_with_defaults_for_what_it_lacks() {
     let task: Arc<v2::Task> = load(&new_registry(), &old_image()).unwrap();
     assert_eq!((task.tid, *task.nice.lock().unwrap()), (9, 0));
     assert!(task.parent.is_none());
+    assert_eq!(*task.weight.lock().unwrap(), 0);
     let restart = task.restart.lock().unwrap();
     assert_eq!(restart[..], [v2::Restart::Read { left: 6, fd: 0 }, v2::Restart::Again]);
 }
@@ -107,18 +110,24 @@ fn the_newer_layout_comes_back_whole() {
     let make = |tid, parent| {
         let restart = vec![v2::Restart::Wait(3), v2::Restart::Read { left: 1, fd: 2 }];
         let (nice, restart) = (Mutex::new(-5), Mutex::new(restart));
-        Arc::new(v2::Task { nice, tid, parent, restart })
+        Arc::new(v2::Task { nice, tid, parent, weight: Mutex::new(3), restart })
     };
     let image = save(&new_registry(), &make(2, Some(make(1, None)))).unwrap();
     let task: Arc<v2::Task> = load(&new_registry(), &image).unwrap();
     assert_eq!(task.parent.as_ref().map(|parent| parent.tid), Some(1));
-    assert_eq!(*task.nice.lock().unwrap(), -5);
+    assert_eq!((*task.nice.lock().unwrap(), *task.weight.lock().unwrap()), (-5, 3));
     assert_eq!(task.restart.lock().unwrap()[0], v2::Restart::Wait(3));
 }
 
 #[test]
 fn an_older_program_refuses_a_newer_image() {
-    let task = v2::Task { nice: Mutex::default(), tid: 1, parent: None, restart: Mutex::default() };
+    let task = v2::Task {
+        nice: Mutex::default(),
+        tid: 1,
+        parent: None,
+        weight: Mutex::default(),
+        restart: Mutex::default(),
+    };
     let image = save(&new_registry(), &Arc::new(task)).unwrap();
     let error = load::<v1::Task>(&Registry::new(1).object::<v1::Task>(), &image).err().unwrap();
     assert_eq!(error.cause(), &Cause::TooNew { found: 2, known: 1 });
@@ -150,7 +159,13 @@ fn a_change_of_a_nested_value_without_since_is_refused() {
 fn a_variant_of_a_newer_layout_in_an_older_image_is_damage() {
     use v2::Restart;
     let restart = Mutex::new(vec![Restart::Wait(1)]);
-    let task = v2::Task { nice: Mutex::default(), tid: 1, parent: None, restart };
+    let task = v2::Task {
+        nice: Mutex::default(),
+        tid: 1,
+        parent: None,
+        weight: Mutex::default(),
+        restart,
+    };
     // The program that writes it knows the variant, but says version 1.
     let registry = Registry::new(1).object::<v2::Task>();
     let image = save(&registry, &Arc::new(task)).unwrap();
