@@ -92,6 +92,8 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
     }
 }
 
+state::savable_lock!(Mutex, Mutex::try_lock, Mutex::try_lock);
+
 impl<T> From<T> for Mutex<T> {
     fn from(value: T) -> Self {
         Self::new(value)

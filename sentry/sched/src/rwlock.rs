@@ -39,6 +39,8 @@ impl<T> RwLock<T> {
     }
 }
 
+state::savable_lock!(RwLock, RwLock::try_read, RwLock::try_write);
+
 impl<T: ?Sized> RwLock<T> {
     /// Takes the lock for reading; never fails.
     pub fn read(&self) -> ReadGuard<'_, T> {
