@@ -48,6 +48,7 @@ macro_rules! calls {
 
 const PROT_EXEC: u32 = 4;
 const MAP_ANONYMOUS: u32 = 0x20;
+const F_GETFD: u32 = 1;
 const AT_FDCWD: u32 = (-100_i32).cast_unsigned();
 const AT_EMPTY_PATH: u32 = 0x1000;
 const AT_SYMLINK_FOLLOW: u32 = 0x400;
@@ -67,6 +68,7 @@ pub const CALLS: &[Call] = calls! {
     openat2 SYS_openat2 "a step down a tree" [[Arg::IsNot(0, AT_FDCWD)]];
     openat SYS_openat "a step without openat2; opening by /proc/self/fd; creating" [[Arg::IsNot(0, AT_FDCWD)]];
     close SYS_close "fids given back";
+    fcntl SYS_fcntl "a check that debug builds make before close" [[Arg::Is(1, F_GETFD)]];
     statx SYS_statx "attributes";
     readlinkat SYS_readlinkat "where a link leads";
     fstatfs SYS_fstatfs "figures of a file system";

@@ -1,5 +1,5 @@
 //! The extended dialect: fewer round trips, and descriptors that come with answers.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a step that fails ends the test")]
+#![expect(clippy::panic, reason = "a step that fails ends the test")]
 
 mod client;
 

@@ -247,7 +247,7 @@ impl Session {
 }
 
 /// What to make.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Make<'a> {
     Directory,
     Symlink(&'a Str),

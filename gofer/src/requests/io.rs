@@ -53,12 +53,8 @@ impl Session {
                 &opened
             }
         };
-        if t.datasync == 0 {
-            fsync(file)?
-        } else {
-            fdatasync(file)?
-        }
-        Ok(Rfsync {})
+        let stored = if t.datasync == 0 { fsync(file) } else { fdatasync(file) };
+        stored.map(|()| Rfsync {})
     }
 
     pub(crate) fn allocatex(&mut self, t: &Tallocatex) -> Result<Rallocatex, Errno> {

@@ -45,12 +45,12 @@ impl Session {
 
     /// Forgets many fids. All that exist are gone even if one does not.
     pub(crate) fn clunkx(&mut self, t: &Tclunkx) -> Result<Rclunkx, Errno> {
-        let first_error = t
-            .fids
-            .iter()
-            .map(|fid| self.clunk(*fid))
-            .fold(Ok(()), |all, one| all.and(one.map(|_| ())));
-        first_error.map(|()| Rclunkx {})
+        let mut result = Ok(Rclunkx {});
+        for fid in &t.fids {
+            let one = self.clunk(*fid);
+            result = result.and_then(|all| one.map(|_| all));
+        }
+        result
     }
 
     /// A fid does not know which of a file's names it was walked by, so this only forgets it; clients
