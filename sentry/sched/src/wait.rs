@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use crate::{Entity, Fiber, Mutex, Wake};
+use crate::{Entity, Fiber, Mutex, Wait, Wake};
 
 /// Told of events by a [`WaitQueue`], on the notifier's stack: short, and it must not block.
 pub trait Notify: Send + Sync {
@@ -75,29 +75,62 @@ impl WaitQueue {
     }
 
     /// Adds a listener at the end.
-    pub fn add(&self, _listener: &Arc<Listener>) {
-        todo!()
+    pub fn add(&self, listener: &Arc<Listener>) {
+        self.listeners.lock().push(Arc::clone(listener));
     }
 
     /// Removes a listener; nothing happens if it is not there.
-    pub fn remove(&self, _listener: &Arc<Listener>) {
-        todo!()
+    pub fn remove(&self, listener: &Arc<Listener>) {
+        let mut listeners = self.listeners.lock();
+        let at = listeners.iter().position(|other| Arc::ptr_eq(other, listener));
+        // Dropped after the lock is free.
+        let removed = at.map(|at| listeners.remove(at));
+        drop(listeners);
+        drop(removed);
     }
 
     /// Tells every listener whose mask has one of `events`.
-    pub fn notify(&self, _events: u32) {
-        todo!()
+    pub fn notify(&self, events: u32) {
+        self.tell(events, usize::MAX);
     }
 
     /// Tells every such callback, and the first such task that has not been told yet.
-    pub fn notify_one(&self, _events: u32) {
-        todo!()
+    pub fn notify_one(&self, events: u32) {
+        self.tell(events, 1);
     }
 
     /// True if nobody listens.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.listeners.lock().is_empty()
+    }
+
+    /// Tells all callbacks and up to `tasks` tasks. A callback may use this queue or others, so
+    /// it is called without the lock.
+    fn tell(&self, events: u32, mut tasks: usize) {
+        let mut callbacks = Vec::new();
+        for listener in self.listeners.lock().iter().filter(|one| one.mask & events != 0) {
+            let told = || listener.fired.fetch_or(events & listener.mask, Ordering::AcqRel);
+            match &listener.target {
+                Target::Task(_) if tasks == 0 => {}
+                Target::Task(entity) => {
+                    // One that was told before will look at its condition in any case.
+                    if told() == 0 || tasks == usize::MAX {
+                        entity.wake();
+                        tasks = tasks.saturating_sub(usize::from(tasks != usize::MAX));
+                    }
+                }
+                Target::Callback(callback) => {
+                    told();
+                    callbacks.push((Weak::clone(callback), events & listener.mask));
+                }
+            }
+        }
+        for (callback, events) in callbacks {
+            if let Some(callback) = callback.upgrade() {
+                callback.notify(events);
+            }
+        }
     }
 }
 
@@ -107,12 +140,53 @@ impl WaitQueue {
 /// # Errors
 ///
 /// What ended the wait, if it is not the condition.
+#[track_caller]
 pub fn wait_until<T>(
-    _fiber: &Fiber<'_>,
-    _queues: &[&WaitQueue],
-    _mask: u32,
-    _deadline_ns: Option<u64>,
-    _condition: impl FnMut() -> Option<T>,
+    fiber: &Fiber<'_>,
+    queues: &[&WaitQueue],
+    mask: u32,
+    deadline_ns: Option<u64>,
+    mut condition: impl FnMut() -> Option<T>,
 ) -> Result<T, Wake> {
-    todo!()
+    if let Some(value) = condition() {
+        return Ok(value);
+    }
+    let registration = Registration { queues, listener: Listener::task(fiber.entity(), mask) };
+    for queue in queues {
+        queue.add(&registration.listener);
+    }
+    let mut ended = Wake::Woken;
+    loop {
+        // First this, then the condition: what happens in between wakes again.
+        registration.listener.take_fired();
+        if let Some(value) = condition() {
+            return Ok(value);
+        }
+        if ended != Wake::Woken {
+            return Err(ended);
+        }
+        ended = fiber.block(Wait { deadline_ns, interruptible: true });
+    }
+}
+
+/// Takes a listener out of its queues however the wait ends.
+struct Registration<'a> {
+    queues: &'a [&'a WaitQueue],
+    listener: Arc<Listener>,
+}
+
+impl Drop for Registration<'_> {
+    fn drop(&mut self) {
+        for queue in self.queues {
+            queue.remove(&self.listener);
+        }
+        // Told after the last look at the condition: by `notify_one`, this was for somebody who
+        // still waits.
+        let missed = self.listener.take_fired();
+        if missed != 0 {
+            for queue in self.queues {
+                queue.notify_one(missed);
+            }
+        }
+    }
 }
