@@ -1,1 +1,37 @@
-//! kernel.
+//! Tasks and processes: clone, exec, exit, wait, signals, futexes, descriptors, time.
+//!
+//! # Lock order
+//!
+//! tree -> process threads -> process state -> signal actions -> pending (process, then task)
+//! -> task fields -> descriptor table -> locks of `vfs` -> locks of `mm`.
+//! None is held over `block()` or a copy to application memory.
+#![forbid(unsafe_code)]
+
+mod exit_status;
+mod fdtable;
+mod fs_context;
+pub mod futex;
+mod ids;
+mod kernel;
+mod limits;
+pub mod loader;
+mod process;
+mod session;
+pub mod signal;
+pub mod task;
+mod tree;
+mod userio;
+mod uts;
+
+pub use exit_status::ExitStatus;
+pub use fdtable::{FdTable, Slot};
+pub use fs_context::{FsContext, FsEnv};
+pub use ids::Pid;
+pub use kernel::{Kernel, KernelArgs, NewProcess, SyscallTable};
+pub use limits::{Limit, Limits, Resource};
+pub use process::Process;
+pub use session::{ControllingTty, Session};
+pub use task::{Cx, SysResult, Task};
+pub use tree::{Node, Tree};
+pub use userio::{UserDst, UserSrc};
+pub use uts::Uts;
