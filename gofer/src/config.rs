@@ -13,7 +13,8 @@ pub struct Config {
     pub proc_fd: OwnedFd,
     /// Bounds.
     pub limits: Limits,
-    /// Give up capabilities and install the system-call filter before serving. It is for the whole
+    /// Give up capabilities and all files outside the attaches (by Landlock, where the host has it), and
+    /// install the system-call filter, before serving. It is for the whole
     /// process and for good.
     pub confine: bool,
 }
@@ -61,6 +62,9 @@ pub enum GoferError {
         #[source]
         cause: Errno,
     },
+    /// Landlock is there but can't be used.
+    #[error("cannot close off the rest of the file system")]
+    Landlock(#[source] landlock::RulesetError),
     /// Capabilities can't be given up.
     #[error("cannot give up capabilities")]
     Capabilities(#[source] Errno),

@@ -8,7 +8,7 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 
 use crate::config::{Config, GoferError, Limits};
-use crate::confine::{drop_capabilities, raise_descriptor_limit};
+use crate::confine::{drop_capabilities, raise_descriptor_limit, stay_in};
 use crate::filters;
 use crate::node::Node;
 use crate::open::ProcFd;
@@ -28,6 +28,9 @@ pub fn serve(config: Config) -> Result<(), GoferError> {
     let limits = config.limits;
     let sessions = sessions(config.attaches, config.proc_fd, limits)?;
     if config.confine {
+        let trees = sessions.iter().map(|(session, _)| &session.tree);
+        let trees = trees.map(|tree| (tree.root.as_ref(), tree.readonly));
+        stay_in(trees).map_err(GoferError::Landlock)?;
         drop_capabilities().map_err(GoferError::Capabilities)?;
     }
     let gate = Arc::new(Gate::new(sessions.len()));
