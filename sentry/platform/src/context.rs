@@ -1,7 +1,7 @@
 //! Running application code.
 
 use std::sync::{
-    Arc,
+    Arc, Weak,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -61,9 +61,14 @@ pub struct UserState {
     pub fpu: FpuState,
     /// Set by the owner when it has changed `fpu`; cleared by the platform once it is loaded.
     pub fpu_changed: bool,
-    /// Run one instruction, then stop with a debug trap (vector 1).
+    /// Run one instruction, then stop with a debug trap (vector 1). If that instruction asks for
+    /// a system call, the trap follows when the call is done, at the next switch.
     pub single_step: bool,
+    /// For platforms: a debug trap is due before the next instruction, because the last one was
+    /// stepped and ended in [`Exit::Syscall`].
+    pub step_due: bool,
     id: u64,
+    alive: Arc<()>,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -73,7 +78,15 @@ impl UserState {
     #[must_use]
     pub fn new(regs: Registers, fpu: FpuState) -> Self {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Self { regs, fpu, fpu_changed: true, single_step: false, id }
+        Self {
+            regs,
+            fpu,
+            fpu_changed: true,
+            single_step: false,
+            step_due: false,
+            id,
+            alive: Arc::new(()),
+        }
     }
 
     /// A number that no other state of this process has: by it a platform knows whose FPU
@@ -81,6 +94,12 @@ impl UserState {
     #[must_use]
     pub const fn id(&self) -> u64 {
         self.id
+    }
+
+    /// A reference that dies with this state: by it a platform forgets what it kept for it.
+    #[must_use]
+    pub fn watch(&self) -> Weak<()> {
+        Arc::downgrade(&self.alive)
     }
 }
 
@@ -108,7 +127,10 @@ pub trait Context: Send + Sync {
     /// As for [`Context::switch`].
     fn save_fpu(&self, state: &mut UserState) -> Result<(), PlatformError>;
 
-    /// Tells the exact access of the fault with which the last switch of `state` ended.
+    /// Tells the exact access of the fault with which the last switch of `state` ended. To be
+    /// called before `state` is changed. [`Access::Unknown`]: there is no such fault any more;
+    /// switch again. It may also find that the instruction can be completed now: then it has been,
+    /// and the answer is [`Access::Read`], which is allowed.
     ///
     /// # Errors
     ///
