@@ -1,0 +1,20 @@
+//! Building blocks that several file systems share.
+
+mod anon_inode;
+mod attributes;
+mod copy;
+mod devices;
+#[cfg(test)]
+pub(crate) mod generic;
+pub(crate) mod memory_file;
+pub(crate) mod pipe;
+mod shared;
+mod xattrs;
+
+pub(crate) use anon_inode::AnonInode;
+pub(crate) use attributes::{Attributes, now};
+pub(crate) use copy::{read_chunks, write_chunks};
+pub use devices::{Device, DeviceKind, Devices};
+pub use memory_file::MemoryFile;
+pub use shared::Shared;
+pub(crate) use xattrs::{Namespace, Xattrs};
