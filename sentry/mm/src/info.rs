@@ -3,7 +3,7 @@
 use abi::AddrRange;
 use platform::Protection;
 
-use crate::Identity;
+use crate::{Identity, MemoryManager, Span, manager::State, pma::addresses, vma::Vma};
 
 /// One line of `/proc/PID/maps`, with what `smaps` adds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,5 +71,84 @@ impl Usage {
     #[must_use]
     pub const fn resident(&self) -> u64 {
         self.resident_anonymous + self.resident_file + self.resident_shmem
+    }
+}
+
+impl MemoryManager {
+    /// All mappings, in order of their addresses.
+    #[must_use]
+    pub fn maps(&self) -> Vec<MapInfo> {
+        let areas: Vec<(Span, Vma, u64, u64)> = {
+            let state = self.state().lock();
+            let areas = state.vmas.segments().iter();
+            areas
+                .map(|(area, vma)| {
+                    let (resident, anonymous) = present(&state, area);
+                    (area, vma.clone(), resident, anonymous)
+                })
+                .collect()
+        };
+        // Objects are asked for their names without the lock: they may have to take their own.
+        areas
+            .into_iter()
+            .map(|(area, vma, resident, anonymous)| MapInfo {
+                resident,
+                anonymous,
+                ..describe(area, &vma)
+            })
+            .collect()
+    }
+
+    /// The sums.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let state = self.state().lock();
+        let (sums, resident) = (state.vmas.sums(), state.pmas.resident());
+        Usage {
+            total: sums.total,
+            data: sums.data,
+            stack: sums.stack,
+            text: sums.text,
+            locked: sums.locked,
+            resident_anonymous: resident.anonymous,
+            resident_file: resident.file,
+            resident_shmem: resident.shmem,
+            peak_resident: state.pmas.peak(),
+            peak_total: state.vmas.peak_total(),
+        }
+    }
+}
+
+fn present(state: &State, area: Span) -> (u64, u64) {
+    let parts = state.pmas.segments().overlapping(area);
+    parts.fold((0, 0), |(resident, anonymous), (span, pma)| {
+        let len = span.intersect(area).len();
+        (resident + len, if pma.is_own() { anonymous + len } else { anonymous })
+    })
+}
+
+fn describe(area: Span, vma: &Vma) -> MapInfo {
+    let mappable = vma.file.as_ref().map(|file| &file.mapped.mappable);
+    let name = match (&vma.name, mappable) {
+        (Some(name), _) => name.to_string(),
+        (None, Some(mappable)) => mappable.name(),
+        (None, None) => String::new(),
+    };
+    MapInfo {
+        range: addresses(area),
+        protection: vma.protection,
+        max_protection: vma.max_protection,
+        shared: vma.shared,
+        offset: vma.file_offset(area.start, area.start),
+        identity: mappable.map_or(Identity::default(), |mappable| mappable.identity()),
+        name,
+        resident: 0,
+        anonymous: 0,
+        locked: vma.locked,
+        grows_down: vma.grows_down,
+        dont_fork: vma.dont_fork,
+        wipe_on_fork: vma.wipe_on_fork,
+        dont_dump: vma.dont_dump,
+        no_reserve: vma.no_reserve,
     }
 }

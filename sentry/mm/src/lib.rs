@@ -1,23 +1,41 @@
 //! Memory of applications.
 #![forbid(unsafe_code)]
 
+mod advise;
+mod batch;
+mod brk;
 mod cache;
 mod charge;
+mod copy;
+mod fault;
+mod fork;
 mod free;
+mod futex;
 mod info;
+mod invalidate;
 mod manager;
+mod map;
 mod mappable;
 mod memory;
+mod mlock;
+mod pma;
+mod protect;
+mod remap;
 mod request;
 mod segments;
 mod shared;
 mod span;
+#[cfg(test)]
+mod tests;
+mod vma;
 mod window;
 
 pub use cache::PageCache;
 pub use charge::{Charge, ChargeUsage, Kind};
+pub use fault::Fault;
+pub use futex::FutexKey;
 pub use info::{MapInfo, Usage};
-pub use manager::{Fault, FutexKey, MemoryManager};
+pub use manager::MemoryManager;
 pub use mappable::{
     Copies, Identity, MapError, Mappable, MappingHandle, Mappings, Translation, translate_host_file,
 };
@@ -25,6 +43,7 @@ pub use memory::{Frames, Memory};
 pub use request::{Advice, Fixed, Layout, Limits, MapRequest, RemapFlags, What};
 pub use shared::SharedMemory;
 pub use span::Span;
+pub(crate) use vma::Mapped;
 
 /// What stays free below a stack (Linux's default `stack_guard_gap`: 256 pages).
 pub const STACK_GUARD_BYTES: u64 = 256 * abi::PAGE_SIZE;

@@ -1,63 +1,73 @@
 //! The memory of one process.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use abi::{AddrRange, Errno, UserAddr};
-use platform::{Access, AddressSpace, Platform, Protection};
-use zerocopy::{FromBytes, IntoBytes};
+use abi::Errno;
+use platform::{AddressSpace, Platform};
+use sched::Mutex;
 
 use crate::{
-    Advice, Charge, Copies, Identity, Layout, Limits, MapInfo, MapRequest, Memory, RemapFlags,
-    Span, Usage,
+    Charge, Layout, Limits, Mappable, Mapped, MappingHandle, Memory, Span,
+    batch::Batch,
+    pma::{Pma, PmaSet},
+    vma::{USER, VmaSet},
 };
 
-/// Why a fault can't be repaired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Nothing is mapped there: SIGSEGV, `SEGV_MAPERR`.
-    NotMapped,
-    /// The mapping forbids it: SIGSEGV, `SEGV_ACCERR`.
-    Denied,
-    /// The file ends before the page, or could not be read: SIGBUS, `BUS_ADRERR`.
-    BeyondEnd,
-    /// Only the exact access decides: ask [`platform::Context::exact_access`] and call again.
-    NeedExactAccess,
-    /// No memory is left: the out-of-memory killer's turn.
-    NoMemory,
-    /// The address space is lost: kill the process.
-    Lost,
-}
-
-/// What a futex is known by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FutexKey {
-    /// A word of one address space.
-    Private {
-        /// [`MemoryManager::id`].
-        mm: u64,
-        /// The address.
-        addr: u64,
-    },
-    /// A word of something shared.
-    Shared {
-        /// What.
-        identity: Identity,
-        /// Offset in it.
-        offset: u64,
-    },
-}
-
-/// The memory of one process (of all tasks that share it).
+/// The memory of one process (of all tasks that share it): its mappings, its pages and the
+/// platform's space, which is a cache of both.
 #[derive(Debug)]
 pub struct MemoryManager {
-    memory: Arc<Memory>,
-    charge: Arc<Charge>,
+    /// Dropped before `owned`, so that no page is given back while it is mapped.
     space: Arc<dyn AddressSpace>,
+    owned: Owned,
     id: u64,
 }
 
-macro_rules! skeleton {
-    ($($arg:expr),*) => {{ $(let _ = &$arg;)* Err(Errno::ENOSYS) }};
+/// What belongs to the lock, and gives its pages back at the end.
+#[derive(Debug)]
+struct Owned {
+    memory: Arc<Memory>,
+    charge: Arc<Charge>,
+    state: Mutex<State>,
+}
+
+/// What the lock protects.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) vmas: VmaSet,
+    pub(crate) pmas: PmaSet,
+    pub(crate) layout: Layout,
+    pub(crate) limits: Limits,
+    pub(crate) heap: Heap,
+    /// `MCL_FUTURE`, and whether without populating.
+    pub(crate) lock_future: Option<LockFuture>,
+    /// The platform could not carry out an order: nothing is known of the space any more.
+    pub(crate) lost: bool,
+    /// Pages that may still be mapped in a lost space.
+    quarantine: Vec<Span>,
+}
+
+/// Where the heap lies.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Heap {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+/// What mlockall(2) said about mappings to come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LockFuture {
+    pub(crate) on_fault: bool,
+}
+
+/// The platform's space is lost: the process is to be killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lost;
+
+impl From<Lost> for Errno {
+    fn from(_: Lost) -> Self {
+        Self::ENOMEM
+    }
 }
 
 impl MemoryManager {
@@ -71,9 +81,21 @@ impl MemoryManager {
         memory: &Arc<Memory>,
         charge: &Arc<Charge>,
     ) -> Result<Arc<Self>, Errno> {
-        let space = platform.new_space().map_err(|_| Errno::ENOMEM)?;
+        let space = platform.new_space().map_err(|error| {
+            tracing::warn!(%error, "no address space");
+            Errno::ENOMEM
+        })?;
+        Ok(Arc::new(Self::with_space(space, memory, charge)))
+    }
+
+    pub(crate) fn with_space(
+        space: Arc<dyn AddressSpace>,
+        memory: &Arc<Memory>,
+        charge: &Arc<Charge>,
+    ) -> Self {
+        let (memory, charge) = (Arc::clone(memory), Arc::clone(charge));
         let id = memory.next_id();
-        Ok(Arc::new(Self { memory: Arc::clone(memory), charge: Arc::clone(charge), space, id }))
+        Self { space, owned: Owned { memory, charge, state: Mutex::default() }, id }
     }
 
     /// The address space to run code in.
@@ -85,13 +107,13 @@ impl MemoryManager {
     /// The memory its pages come from.
     #[must_use]
     pub fn memory(&self) -> &Arc<Memory> {
-        &self.memory
+        &self.owned.memory
     }
 
     /// The account that pays for them.
     #[must_use]
     pub fn charge(&self) -> &Arc<Charge> {
-        &self.charge
+        &self.owned.charge
     }
 
     /// A number that no other address space of the sandbox has.
@@ -103,277 +125,98 @@ impl MemoryManager {
     /// True once the platform lost the address space: the process is to be killed.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        false
+        self.state().lock().lost
     }
 
     /// Sets the layout (exec).
     pub fn set_layout(&self, layout: Layout) {
-        let _ = layout;
+        self.state().lock().layout = layout;
     }
 
     /// Sets the limits (exec, setrlimit).
     pub fn set_limits(&self, limits: Limits) {
-        let _ = limits;
+        self.state().lock().limits = limits;
     }
 
-    /// mmap(2).
-    ///
-    /// # Errors
-    ///
-    /// As mmap(2).
-    pub fn map(self: &Arc<Self>, request: MapRequest) -> Result<UserAddr, Errno> {
-        skeleton!(request)
+    pub(crate) fn state(&self) -> &Mutex<State> {
+        &self.owned.state
     }
 
-    /// munmap(2).
-    ///
-    /// # Errors
-    ///
-    /// As munmap(2).
-    pub fn unmap(&self, addr: UserAddr, len: u64) -> Result<(), Errno> {
-        skeleton!(addr, len)
-    }
-
-    /// mprotect(2).
-    ///
-    /// # Errors
-    ///
-    /// As mprotect(2).
-    pub fn protect(&self, addr: UserAddr, len: u64, protection: Protection) -> Result<(), Errno> {
-        skeleton!(addr, len, protection)
-    }
-
-    /// mremap(2).
-    ///
-    /// # Errors
-    ///
-    /// As mremap(2).
-    pub fn remap(
+    /// Tells `mappable` that it is mapped here.
+    pub(crate) fn register(
         self: &Arc<Self>,
-        addr: UserAddr,
-        old_len: u64,
-        new_len: u64,
-        flags: RemapFlags,
-    ) -> Result<UserAddr, Errno> {
-        skeleton!(addr, old_len, new_len, flags)
+        mappable: Arc<dyn Mappable>,
+        may_write: bool,
+    ) -> Arc<Mapped> {
+        let (mm, id): (Weak<Self>, _) = (Arc::downgrade(self), self.memory().next_id());
+        Mapped::new(mappable, MappingHandle { mm, id, may_write })
     }
 
-    /// madvise(2).
-    ///
-    /// # Errors
-    ///
-    /// As madvise(2).
-    pub fn advise(&self, addr: UserAddr, len: u64, advice: Advice) -> Result<(), Errno> {
-        skeleton!(addr, len, advice)
+    /// Has the platform carry out `batch`, then gives back what it freed.
+    pub(crate) fn commit(&self, state: &mut State, batch: Batch) -> Result<(), Lost> {
+        if !state.lost && !batch.changes().is_empty() {
+            if let Err(error) = self.space.apply(batch.changes()) {
+                tracing::error!(%error, mm = self.id, "address space lost");
+                state.lost = true;
+            }
+        }
+        if state.lost {
+            state.quarantine.extend(batch.into_freed());
+            return Err(Lost);
+        }
+        self.memory().release(&batch.into_freed());
+        Ok(())
     }
 
-    /// Sets where the heap begins (exec).
-    pub fn set_brk_start(&self, addr: UserAddr) {
-        let _ = addr;
+    /// Takes away what is mapped in `span`. What is returned is to be dropped without the lock.
+    pub(crate) fn clear(&self, state: &mut State, span: Span) -> Result<Removed, Errno> {
+        let removed = state.vmas.take(span);
+        let mut batch = Batch::default();
+        batch.remove(&state.pmas.take(span));
+        self.commit(state, batch)?;
+        Ok(Removed { _vmas: removed })
     }
 
-    /// brk(2): moves the end of the heap if it can, returns where it is.
-    pub fn brk(self: &Arc<Self>, addr: UserAddr) -> UserAddr {
-        addr
+    /// Takes the present pages of `span` away; the mappings stay.
+    pub(crate) fn evict(&self, state: &mut State, span: Span) -> Result<(), Lost> {
+        let mut batch = Batch::default();
+        batch.remove(&state.pmas.take(span));
+        self.commit(state, batch)
     }
+}
 
-    /// msync(2); `wait` is `MS_SYNC`, `invalidate` is `MS_INVALIDATE`. May wait.
-    ///
-    /// # Errors
-    ///
-    /// As msync(2).
-    pub fn sync(
-        &self,
-        addr: UserAddr,
-        len: u64,
-        wait: bool,
-        invalidate: bool,
-    ) -> Result<(), Errno> {
-        skeleton!(addr, len, wait, invalidate)
+/// Mappings that are gone; dropping them may drop the last reference to a file, so that must
+/// happen without the lock.
+#[must_use = "to be dropped without the lock"]
+#[derive(Debug, Default)]
+pub(crate) struct Removed {
+    _vmas: Vec<(Span, crate::vma::Vma)>,
+}
+
+impl Drop for MemoryManager {
+    fn drop(&mut self) {
+        // An executor may still know the space it ran last. No code runs in it, but pages must
+        // not be given back while they are mapped.
+        if Arc::strong_count(&self.space) > 1 {
+            let mut state = self.owned.state.lock();
+            let removed = self.clear(&mut state, USER);
+            if removed.is_err() {
+                tracing::error!(mm = self.id, "pages of a lost address space are not used again");
+                state.quarantine.clear();
+            }
+            drop(state);
+            drop(removed);
+        }
     }
+}
 
-    /// mincore(2): one flag per page.
-    ///
-    /// # Errors
-    ///
-    /// As mincore(2).
-    pub fn resident(&self, addr: UserAddr, len: u64) -> Result<Vec<bool>, Errno> {
-        skeleton!(addr, len)
-    }
-
-    /// mlock(2); `on_fault` is `MLOCK_ONFAULT`.
-    ///
-    /// # Errors
-    ///
-    /// As mlock(2).
-    pub fn lock(&self, addr: UserAddr, len: u64, on_fault: bool) -> Result<(), Errno> {
-        skeleton!(addr, len, on_fault)
-    }
-
-    /// munlock(2).
-    ///
-    /// # Errors
-    ///
-    /// As munlock(2).
-    pub fn unlock(&self, addr: UserAddr, len: u64) -> Result<(), Errno> {
-        skeleton!(addr, len)
-    }
-
-    /// mlockall(2).
-    ///
-    /// # Errors
-    ///
-    /// As mlockall(2).
-    pub fn lock_all(&self, current: bool, future: bool, on_fault: bool) -> Result<(), Errno> {
-        skeleton!(current, future, on_fault)
-    }
-
-    /// munlockall(2).
-    pub fn unlock_all(&self) {}
-
-    /// Repairs a fault, if the mapping allows the access. May wait.
-    ///
-    /// # Errors
-    ///
-    /// See [`Fault`].
-    pub fn fault(&self, addr: UserAddr, access: Access) -> Result<(), Fault> {
-        let _ = (addr, access);
-        Err(Fault::NotMapped)
-    }
-
-    /// Makes a copy for a child: private pages are shared until one of both writes.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub fn fork(&self) -> Result<Arc<Self>, Errno> {
-        skeleton!()
-    }
-
-    /// Copies all of `to` from application memory.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT` if not all of it could be read.
-    pub fn read(&self, addr: UserAddr, to: &mut [u8]) -> Result<(), Errno> {
-        skeleton!(addr, to)
-    }
-
-    /// Copies all of `from` to application memory.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT` if not all of it could be written.
-    pub fn write(&self, addr: UserAddr, from: &[u8]) -> Result<(), Errno> {
-        skeleton!(addr, from)
-    }
-
-    /// As [`Self::read`]; returns how many bytes were copied before the first that can't be read.
-    #[must_use]
-    pub fn read_partial(&self, addr: UserAddr, to: &mut [u8]) -> usize {
-        let _ = (addr, to);
-        0
-    }
-
-    /// As [`Self::write`]; returns how many bytes were copied before the first that can't be
-    /// written.
-    #[must_use]
-    pub fn write_partial(&self, addr: UserAddr, from: &[u8]) -> usize {
-        let _ = (addr, from);
-        0
-    }
-
-    /// Writes `len` zero bytes.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT` if not all of it could be written.
-    pub fn zero(&self, addr: UserAddr, len: u64) -> Result<(), Errno> {
-        skeleton!(addr, len)
-    }
-
-    /// Reads a string, without its final zero byte.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT`; `ENAMETOOLONG` if the zero byte is not among the first `max` bytes.
-    pub fn read_string(&self, addr: UserAddr, max: usize) -> Result<Vec<u8>, Errno> {
-        skeleton!(addr, max)
-    }
-
-    /// Reads a value.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT`.
-    pub fn read_value<T: FromBytes + IntoBytes>(&self, addr: UserAddr) -> Result<T, Errno> {
-        let mut value = T::new_zeroed();
-        self.read(addr, value.as_mut_bytes())?;
-        Ok(value)
-    }
-
-    /// Writes a value.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT`.
-    pub fn write_value<T: IntoBytes + zerocopy::Immutable>(
-        &self,
-        addr: UserAddr,
-        value: &T,
-    ) -> Result<(), Errno> {
-        self.write(addr, value.as_bytes())
-    }
-
-    /// Reads an array of `struct iovec`.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT`; `EINVAL` for more than 1024 of them or a negative length.
-    pub fn read_iovecs(&self, addr: UserAddr, count: u64) -> Result<Vec<AddrRange>, Errno> {
-        skeleton!(addr, count)
-    }
-
-    /// Loads an aligned word atomically.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT`; `EINVAL` if not aligned.
-    pub fn load_u32(&self, addr: UserAddr) -> Result<u32, Errno> {
-        skeleton!(addr)
-    }
-
-    /// Compares and exchanges an aligned word; returns the old value.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT`; `EINVAL` if not aligned.
-    pub fn compare_exchange_u32(&self, addr: UserAddr, old: u32, new: u32) -> Result<u32, Errno> {
-        skeleton!(addr, old, new)
-    }
-
-    /// The key of the futex at `addr`; `private` is `FUTEX_PRIVATE_FLAG`.
-    ///
-    /// # Errors
-    ///
-    /// `EFAULT`; `EINVAL` if not aligned.
-    pub fn futex_key(&self, addr: UserAddr, private: bool) -> Result<FutexKey, Errno> {
-        skeleton!(addr, private)
-    }
-
-    /// All mappings, in order of their addresses.
-    #[must_use]
-    pub fn maps(&self) -> Vec<MapInfo> {
-        Vec::new()
-    }
-
-    /// The sums.
-    #[must_use]
-    pub fn usage(&self) -> Usage {
-        Usage::default()
-    }
-
-    pub(crate) fn invalidate(&self, id: u64, file_range: Span, copies: Copies) {
-        let _ = (id, file_range, copies);
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let state = self.state.get_mut();
+        let pmas: Vec<(Span, Pma)> = state.pmas.take(USER);
+        let mut frames: Vec<Span> =
+            pmas.iter().filter_map(|(span, pma)| pma.frames(span.len())).collect();
+        frames.append(&mut state.quarantine);
+        self.memory.release(&frames);
     }
 }
