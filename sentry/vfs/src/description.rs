@@ -124,6 +124,12 @@ impl OpenFile {
         self.users.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// True as long as a descriptor refers to it.
+    #[must_use]
+    pub fn has_users(&self) -> bool {
+        self.users.load(Ordering::Acquire) != 0
+    }
+
     /// One descriptor less; the last one releases the file.
     pub fn remove_user(&self, cx: &Ctx<'_>) {
         if self.users.fetch_sub(1, Ordering::AcqRel) == 1 {
