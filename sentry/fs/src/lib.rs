@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+pub mod anon;
 mod base;
+pub mod devfs;
 pub mod pipefs;
 #[cfg(test)]
 mod testing;

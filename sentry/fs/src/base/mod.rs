@@ -7,14 +7,16 @@ mod devices;
 #[cfg(test)]
 pub(crate) mod generic;
 pub(crate) mod memory_file;
+mod memory_open;
 pub(crate) mod pipe;
 mod shared;
 mod xattrs;
 
 pub(crate) use anon_inode::AnonInode;
-pub(crate) use attributes::{Attributes, now};
+pub(crate) use attributes::{Attributes};
 pub(crate) use copy::{read_chunks, write_chunks};
 pub use devices::{Device, DeviceKind, Devices};
 pub use memory_file::MemoryFile;
+pub(crate) use memory_open::{OpenMemoryFile, Timed};
 pub use shared::Shared;
-pub(crate) use xattrs::{Namespace, Xattrs};
+pub(crate) use xattrs::{Xattrs};

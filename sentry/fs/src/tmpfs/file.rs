@@ -1,13 +1,11 @@
-//! Open files of a tmpfs.
+//! Open directories of a tmpfs. Regular files are as everywhere in memory.
 
 use std::{any::Any, sync::Arc};
 
-use abi::{Errno, fs::open::O_NOATIME};
-use mm::Mappable;
-use vfs::{Ctx, DirSink, Dst, File, Inode, Src};
+use abi::Errno;
+use vfs::{Ctx, DirSink, Dst, File, Inode};
 
 use super::inode::Node;
-use crate::base::MemoryFile;
 
 /// An open directory.
 #[derive(Debug)]
@@ -46,89 +44,6 @@ impl File for DirFile {
 
     fn sync(&self, _cx: &Ctx<'_>, _data_only: bool) -> Result<(), Errno> {
         Ok(())
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
-/// An open regular file.
-#[derive(Debug)]
-pub(super) struct MemFile {
-    node: Arc<Node>,
-    contents: Arc<MemoryFile>,
-    flags: u32,
-}
-
-impl MemFile {
-    pub(super) fn new(node: Arc<Node>, contents: Arc<MemoryFile>, flags: u32) -> Self {
-        Self { node, contents, flags }
-    }
-
-    fn write_to(
-        &self,
-        cx: &Ctx<'_>,
-        src: &mut dyn Src,
-        offset: Option<u64>,
-    ) -> Result<(usize, u64), Errno> {
-        let written = self.contents.write(cx, src, offset)?;
-        if written.0 > 0 {
-            self.node.attributes.lock().modified(cx);
-        }
-        Ok(written)
-    }
-}
-
-impl File for MemFile {
-    fn read(&self, _cx: &Ctx<'_>, dst: &mut dyn Dst, offset: u64) -> Result<usize, Errno> {
-        let count = self.contents.read(dst, offset)?;
-        if self.flags & O_NOATIME == 0 {
-            self.node.attributes.lock().accessed();
-        }
-        Ok(count)
-    }
-
-    fn write(&self, cx: &Ctx<'_>, src: &mut dyn Src, offset: u64) -> Result<usize, Errno> {
-        self.write_to(cx, src, Some(offset)).map(|(count, _)| count)
-    }
-
-    fn append(&self, cx: &Ctx<'_>, src: &mut dyn Src) -> Result<(usize, u64), Errno> {
-        self.write_to(cx, src, None)
-    }
-
-    fn seekable(&self) -> bool {
-        true
-    }
-
-    fn size(&self, _cx: &Ctx<'_>) -> Result<u64, Errno> {
-        Ok(self.contents.size())
-    }
-
-    fn seek_data(&self, _cx: &Ctx<'_>, offset: u64, hole: bool) -> Result<u64, Errno> {
-        self.contents.seek_data(offset, hole)
-    }
-
-    fn mappable(&self, _cx: &Ctx<'_>, writable: bool) -> Result<Arc<dyn Mappable>, Errno> {
-        self.contents.mappable(writable)
-    }
-
-    fn inode(&self) -> Option<Arc<dyn Inode>> {
-        Some(self.node.clone())
-    }
-
-    fn allocate(&self, cx: &Ctx<'_>, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
-        self.contents.allocate(cx, mode, offset, len)?;
-        self.node.attributes.lock().modified(cx);
-        Ok(())
-    }
-
-    fn sync(&self, _cx: &Ctx<'_>, _data_only: bool) -> Result<(), Errno> {
-        Ok(())
-    }
-
-    fn fcntl(&self, cx: &Ctx<'_>, command: u32, arg: u64) -> Result<u64, Errno> {
-        self.contents.fcntl(cx, command, arg)
     }
 
     fn as_any(&self) -> &dyn Any {

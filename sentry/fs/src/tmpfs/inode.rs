@@ -22,9 +22,9 @@ use vfs::{Ctx, File, Inode, Metadata, Name, NewNode, RenameFlags, SetAttr, StatF
 use super::{
     Tmpfs,
     directory::Directory,
-    file::{DirFile, MemFile},
+    file::DirFile,
 };
-use crate::base::{Attributes, DeviceKind, MemoryFile, Xattrs, memory_file::seal, pipe::Fifo};
+use crate::base::{Attributes, DeviceKind, MemoryFile, OpenMemoryFile, Timed, Xattrs, memory_file::seal, pipe::Fifo};
 
 /// An inode.
 #[derive(Debug)]
@@ -222,7 +222,7 @@ impl Inode for Node {
         match &self.body {
             Body::File(contents) => {
                 let contents = contents.clone();
-                Ok(Arc::new(MemFile::new(self, contents, flags)))
+                Ok(Arc::new(OpenMemoryFile::new(self, contents, flags)))
             }
             Body::Dir(_) => Ok(Arc::new(DirFile::new(self))),
             Body::Symlink(_) => Err(Errno::ELOOP),
@@ -359,6 +359,12 @@ impl Inode for Node {
 
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+impl Timed for Node {
+    fn attributes(&self) -> &Mutex<Attributes> {
+        &self.attributes
     }
 }
 
