@@ -1,0 +1,805 @@
+//! Calls that name a file by its path.
+
+use abi::{Errno, Timespec, UserAddr, fs::open};
+use auth::{Capability, Credentials};
+use kernel::{Cx, FsEnv, SysResult};
+use vfs::{Ctx, LookupFlags, Metadata, NewNode, OpenHow, Path, RenameFlags, SetTime, StatFs};
+
+use crate::{
+    Args,
+    table::{Entry, full, partial},
+};
+
+/// "Relative to the current directory" as a directory descriptor.
+pub(crate) const AT_FDCWD: i32 = -100;
+/// Do not follow a link at the end.
+pub(crate) const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
+const AT_EACCESS: u32 = 0x200;
+const AT_REMOVEDIR: u32 = 0x200;
+const AT_SYMLINK_FOLLOW: u32 = 0x400;
+const AT_NO_AUTOMOUNT: u32 = 0x800;
+/// An empty path means the directory descriptor itself.
+pub(crate) const AT_EMPTY_PATH: u32 = 0x1000;
+const AT_STATX_SYNC_TYPE: u32 = 0x6000;
+
+#[rustfmt::skip]
+pub(crate) const TABLE: &[Entry] = &[
+    full(     2, "open",       "sxo",    open),
+    full(     4, "stat",       "sx",     stat),
+    full(     6, "lstat",      "sx",     lstat),
+    full(    21, "access",     "sd",     access),
+    full(    76, "truncate",   "su",     truncate),
+    full(    79, "getcwd",     "xu",     getcwd),
+    full(    80, "chdir",      "s",      chdir),
+    full(    82, "rename",     "ss",     rename),
+    full(    83, "mkdir",      "so",     mkdir),
+    full(    84, "rmdir",      "s",      rmdir),
+    full(    85, "creat",      "so",     creat),
+    full(    86, "link",       "ss",     link),
+    full(    87, "unlink",     "s",      unlink),
+    full(    88, "symlink",    "ss",     symlink),
+    full(    89, "readlink",   "sxu",    readlink),
+    full(    90, "chmod",      "so",     chmod),
+    full(    92, "chown",      "sdd",    chown),
+    full(    94, "lchown",     "sdd",    lchown),
+    full(    95, "umask",      "o",      umask),
+    full(   132, "utime",      "sx",     utime),
+    full(   133, "mknod",      "sox",    mknod),
+    full(   137, "statfs",     "sx",     statfs),
+    full(   161, "chroot",     "s",      chroot),
+    full(   235, "utimes",     "sx",     utimes),
+    full(   257, "openat",     "fsxo",   openat),
+    full(   258, "mkdirat",    "fso",    mkdirat),
+    full(   259, "mknodat",    "fsox",   mknodat),
+    full(   260, "fchownat",   "fsddx",  fchownat),
+    full(   261, "futimesat",  "fsx",    futimesat),
+    full(   262, "newfstatat", "fsxx",   newfstatat),
+    full(   263, "unlinkat",   "fsx",    unlinkat),
+    full(   264, "renameat",   "fsfs",   renameat),
+    full(   265, "linkat",     "fsfsx",  linkat),
+    full(   266, "symlinkat",  "sfs",    symlinkat),
+    full(   267, "readlinkat", "fsxu",   readlinkat),
+    full(   268, "fchmodat",   "fso",    fchmodat),
+    full(   269, "faccessat",  "fsd",    faccessat),
+    full(   280, "utimensat",  "fsxx",   utimensat),
+    partial(316, "renameat2",  "fsfsx",  renameat2, "no RENAME_WHITEOUT"),
+    full(   332, "statx",      "fsxxx",  statx),
+    full(   437, "openat2",    "fsxu",   openat2),
+    full(   439, "faccessat2", "fsdx",   faccessat2),
+    full(   452, "fchmodat2",  "fsox",   fchmodat2),
+];
+
+/// Longest path (`PATH_MAX`).
+const PATH_MAX_BYTES: usize = 4096;
+
+/// Copies a path; an empty one is `ENOENT`.
+pub(crate) fn read_path(cx: &Cx<'_>, addr: UserAddr) -> Result<Vec<u8>, Errno> {
+    let path = read_path_or_empty(cx, addr)?;
+    if path.is_empty() { Err(Errno::ENOENT) } else { Ok(path) }
+}
+
+/// Copies a path that may be empty.
+pub(crate) fn read_path_or_empty(cx: &Cx<'_>, addr: UserAddr) -> Result<Vec<u8>, Errno> {
+    cx.mm.read_string(addr, PATH_MAX_BYTES)
+}
+
+/// Where a relative path starts: the current directory, or directory descriptor `dir`.
+fn start(cx: &Cx<'_>, fs: &Ctx<'_>, dir: i32, path: &[u8]) -> Result<Path, Errno> {
+    if dir == AT_FDCWD || path.starts_with(b"/") {
+        return Ok(fs.cwd.clone());
+    }
+    let file = cx.files.get(dir)?;
+    let place = file.path().ok_or(Errno::ENOTDIR)?;
+    if !path.is_empty() && !place.inode().metadata(fs)?.is_dir() {
+        return Err(Errno::ENOTDIR);
+    }
+    Ok(place.clone())
+}
+
+/// Finds the place that `dir` and `path` name; with `AT_EMPTY_PATH`, an empty path names `dir`.
+pub(crate) fn resolve(
+    cx: &Cx<'_>,
+    fs: &Ctx<'_>,
+    dir: i32,
+    path: &[u8],
+    flags: u32,
+    lookup: LookupFlags,
+) -> Result<Path, Errno> {
+    if path.is_empty() {
+        if flags & AT_EMPTY_PATH == 0 {
+            return Err(Errno::ENOENT);
+        }
+        return start(cx, fs, dir, path);
+    }
+    fs.lookup(&start(cx, fs, dir, path)?, path, lookup)
+}
+
+fn follow(flags: u32) -> LookupFlags {
+    LookupFlags { no_follow: flags & AT_SYMLINK_NOFOLLOW != 0, ..LookupFlags::default() }
+}
+
+/// `int open(const char *path, int flags, mode_t mode)`
+fn open(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    open_at(cx, AT_FDCWD, args.addr(0), args.u32(1), args.u32(2), LookupFlags::default())
+}
+
+/// `int creat(const char *path, mode_t mode)`
+fn creat(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let flags = open::O_CREAT | open::O_WRONLY | open::O_TRUNC;
+    open_at(cx, AT_FDCWD, args.addr(0), flags, args.u32(1), LookupFlags::default())
+}
+
+/// `int openat(int dirfd, const char *path, int flags, mode_t mode)`
+fn openat(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    open_at(cx, args.i32(0), args.addr(1), args.u32(2), args.u32(3), LookupFlags::default())
+}
+
+/// All `O_*` flags; open(2) ignores others, openat2(2) refuses them.
+const OPEN_FLAGS: u32 = open::O_ACCMODE
+    | open::O_CREAT
+    | open::O_EXCL
+    | open::O_NOCTTY
+    | open::O_TRUNC
+    | open::O_APPEND
+    | open::O_NONBLOCK
+    | open::O_SYNC
+    | open::O_ASYNC
+    | open::O_DIRECT
+    | open::O_LARGEFILE
+    | open::O_DIRECTORY
+    | open::O_NOFOLLOW
+    | open::O_NOATIME
+    | open::O_CLOEXEC
+    | open::O_PATH
+    | open::O_TMPFILE;
+
+/// `int openat2(int dirfd, const char *path, struct open_how *how, size_t size)`
+fn openat2(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    const HOW_BYTES: usize = 24;
+    const RESOLVE_KNOWN: u64 = 0x3f;
+    let size = args.size(3);
+    if size < HOW_BYTES {
+        return Err(Errno::EINVAL);
+    }
+    if size > PATH_MAX_BYTES {
+        return Err(Errno::E2BIG);
+    }
+    let mut bytes = vec![0; size];
+    cx.mm.read(args.addr(2), &mut bytes)?;
+    if bytes.iter().skip(HOW_BYTES).any(|byte| *byte != 0) {
+        return Err(Errno::E2BIG);
+    }
+    let (words, _) = bytes.as_chunks::<8>();
+    let word = |index: usize| words.get(index).map_or(0, |word| u64::from_le_bytes(*word));
+    let (flags, mode, resolve) = (word(0), word(1), word(2));
+    let flags = u32::try_from(flags).map_err(|_| Errno::EINVAL)?;
+    let creates = flags & open::O_CREAT != 0 || flags & open::O_TMPFILE == open::O_TMPFILE;
+    let beneath_and_in_root = resolve & 0x18 == 0x18;
+    if flags & !OPEN_FLAGS != 0
+        || resolve & !RESOLVE_KNOWN != 0
+        || mode & !0o7777 != 0
+        || (mode != 0 && !creates)
+        || beneath_and_in_root
+    {
+        return Err(Errno::EINVAL);
+    }
+    if resolve & 0x20 != 0 {
+        // RESOLVE_CACHED: we cannot tell what is cached without asking.
+        return Err(Errno::EAGAIN);
+    }
+    let lookup = LookupFlags {
+        no_xdev: resolve & 1 != 0,
+        no_magic_links: resolve & 2 != 0,
+        no_symlinks: resolve & 4 != 0,
+        beneath: resolve & 8 != 0,
+        in_root: resolve & 0x10 != 0,
+        ..LookupFlags::default()
+    };
+    let mode = u32::try_from(mode).map_err(|_| Errno::EINVAL)?;
+    open_at(cx, args.i32(0), args.addr(1), flags, mode, lookup)
+}
+
+fn open_at(
+    cx: &mut Cx<'_>,
+    dir: i32,
+    path: UserAddr,
+    flags: u32,
+    mode: u32,
+    lookup: LookupFlags,
+) -> SysResult {
+    let path = read_path(cx, path)?;
+    let flags = flags & OPEN_FLAGS;
+    let env = cx.env();
+    let fs = env.ctx();
+    let from = start(cx, &fs, dir, &path)?;
+    let file = fs.open(&from, &path, OpenHow { flags, mode, lookup })?;
+    install(cx, &fs, file, flags & open::O_CLOEXEC != 0)
+}
+
+/// Gives an opened file a descriptor; without one free, it is closed again.
+pub(crate) fn install(
+    cx: &Cx<'_>,
+    fs: &Ctx<'_>,
+    file: std::sync::Arc<vfs::OpenFile>,
+    close_on_exec: bool,
+) -> SysResult {
+    match cx.install(file.clone(), close_on_exec) {
+        Ok(fd) => Ok(u64::from(fd.unsigned_abs())),
+        Err(errno) => {
+            file.add_user();
+            file.remove_user(fs);
+            Err(errno)
+        }
+    }
+}
+
+/// `int stat(const char *path, struct stat *statbuf)`
+fn stat(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    stat_at(cx, AT_FDCWD, args.addr(0), args.addr(1), 0)
+}
+
+/// `int lstat(const char *path, struct stat *statbuf)`
+fn lstat(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    stat_at(cx, AT_FDCWD, args.addr(0), args.addr(1), AT_SYMLINK_NOFOLLOW)
+}
+
+/// `int newfstatat(int dirfd, const char *path, struct stat *statbuf, int flags)`
+fn newfstatat(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let flags = args.flags(3, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)?;
+    stat_at(cx, args.i32(0), args.addr(1), args.addr(2), flags)
+}
+
+fn stat_at(cx: &mut Cx<'_>, dir: i32, path: UserAddr, out: UserAddr, flags: u32) -> SysResult {
+    let meta = metadata_at(cx, dir, path, flags)?;
+    cx.mm.write(out, &stat_bytes(&meta))?;
+    Ok(0)
+}
+
+fn metadata_at(cx: &Cx<'_>, dir: i32, path: UserAddr, flags: u32) -> Result<Metadata, Errno> {
+    // Linux 6.11 and later take a null path for an empty one.
+    let path = if path.is_null() && flags & AT_EMPTY_PATH != 0 {
+        Vec::new()
+    } else {
+        read_path_or_empty(cx, path)?
+    };
+    let env = cx.env();
+    let fs = env.ctx();
+    if path.is_empty() && flags & AT_EMPTY_PATH != 0 && dir != AT_FDCWD {
+        return cx.files.get(dir)?.metadata(&fs);
+    }
+    resolve(cx, &fs, dir, &path, flags, follow(flags))?.inode().metadata(&fs)
+}
+
+/// `struct stat` of x86-64.
+pub(crate) fn stat_bytes(meta: &Metadata) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(144);
+    let mut put = |word: u64| bytes.extend_from_slice(&word.to_le_bytes());
+    put(meta.dev);
+    put(meta.ino);
+    put(u64::from(meta.nlink));
+    put(u64::from(meta.mode) | u64::from(meta.uid) << 32);
+    put(u64::from(meta.gid));
+    put(meta.rdev);
+    put(meta.size);
+    put(u64::from(meta.block_size));
+    put(meta.blocks);
+    for time in [meta.atime, meta.mtime, meta.ctime] {
+        put(time.sec.cast_unsigned());
+        put(time.nsec.cast_unsigned());
+    }
+    bytes.resize(144, 0);
+    bytes
+}
+
+/// `int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *out)`
+fn statx(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    const RESERVED: u32 = 0x8000_0000;
+    let known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
+    let flags = args.flags(2, known)?;
+    if args.u32(3) & RESERVED != 0 || flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE {
+        return Err(Errno::EINVAL);
+    }
+    let meta = metadata_at(cx, args.i32(0), args.addr(1), flags)?;
+    cx.mm.write(args.addr(4), &statx_bytes(&meta))?;
+    Ok(0)
+}
+
+/// `struct statx` (linux/stat.h).
+fn statx_bytes(meta: &Metadata) -> Vec<u8> {
+    const BASIC: u32 = 0x7ff;
+    const BTIME: u32 = 0x800;
+    let known = if meta.btime == Timespec::default() { BASIC } else { BASIC | BTIME };
+    let mut bytes = Vec::with_capacity(256);
+    let mut put = |field: &[u8]| bytes.extend_from_slice(field);
+    put(&known.to_le_bytes());
+    put(&meta.block_size.to_le_bytes());
+    put(&0_u64.to_le_bytes());
+    put(&meta.nlink.to_le_bytes());
+    put(&meta.uid.to_le_bytes());
+    put(&meta.gid.to_le_bytes());
+    put(&(meta.mode & 0xffff).to_le_bytes());
+    put(&meta.ino.to_le_bytes());
+    put(&meta.size.to_le_bytes());
+    put(&meta.blocks.to_le_bytes());
+    put(&0_u64.to_le_bytes());
+    for time in [meta.atime, meta.btime, meta.ctime, meta.mtime] {
+        put(&time.sec.to_le_bytes());
+        put(&time.nsec.to_le_bytes());
+    }
+    for device in [meta.rdev, meta.dev] {
+        put(&abi::fs::dev_major(device).to_le_bytes());
+        put(&abi::fs::dev_minor(device).to_le_bytes());
+    }
+    bytes.resize(256, 0);
+    bytes
+}
+
+/// `int access(const char *path, int mode)`
+fn access(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    access_at(cx, AT_FDCWD, args.addr(0), args.u32(1), 0)
+}
+
+/// `int faccessat(int dirfd, const char *path, int mode)`
+fn faccessat(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    access_at(cx, args.i32(0), args.addr(1), args.u32(2), 0)
+}
+
+/// `int faccessat2(int dirfd, const char *path, int mode, int flags)`
+fn faccessat2(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let flags = args.flags(3, AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)?;
+    access_at(cx, args.i32(0), args.addr(1), args.u32(2), flags)
+}
+
+fn access_at(cx: &mut Cx<'_>, dir: i32, path: UserAddr, mode: u32, flags: u32) -> SysResult {
+    if mode & !7 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let path = read_path_or_empty(cx, path)?;
+    let env = if flags & AT_EACCESS != 0 { cx.env() } else { env_with_real_ids(cx) };
+    let fs = env.ctx();
+    let place = resolve(cx, &fs, dir, &path, flags, follow(flags))?;
+    if mode == 0 {
+        return Ok(0);
+    }
+    fs.access(&place, mode)?;
+    Ok(0)
+}
+
+/// access(2) asks with the real ids; a real uid other than 0 has no capabilities then.
+fn env_with_real_ids<'a>(cx: &Cx<'a>) -> FsEnv<'a> {
+    let creds = cx.creds();
+    let mut real = Credentials { fsuid: creds.ruid, fsgid: creds.rgid, ..(*creds).clone() };
+    real.effective = if creds.ruid == 0 { creds.permitted } else { auth::CapabilitySet::EMPTY };
+    cx.env_as(std::sync::Arc::new(real))
+}
+
+/// `int truncate(const char *path, off_t length)`
+fn truncate(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let size = args.offset(1)?;
+    let path = read_path(cx, args.addr(0))?;
+    check_file_size(cx, size)?;
+    let env = cx.env();
+    let fs = env.ctx();
+    let place = fs.lookup(fs.cwd, &path, LookupFlags::default())?;
+    fs.truncate(&place, size)?;
+    Ok(0)
+}
+
+/// Refuses to make a file larger than `RLIMIT_FSIZE`, with SIGXFSZ (setrlimit(2)).
+pub(crate) fn check_file_size(cx: &Cx<'_>, size: u64) -> Result<(), Errno> {
+    let limit = cx.process().limits.lock().soft(kernel::Resource::Fsize);
+    if size <= limit {
+        return Ok(());
+    }
+    let info = abi::SigInfo::kernel(abi::Signal::SIGXFSZ);
+    let _ = cx.task.send(info, kernel::signal::Sender::Inside);
+    Err(Errno::EFBIG)
+}
+
+/// `char *getcwd(char *buf, size_t size)`
+fn getcwd(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let env = cx.env();
+    let fs = env.ctx();
+    if fs.cwd.dentry.is_removed() {
+        return Err(Errno::ENOENT);
+    }
+    let mut path = match fs.path_of(fs.cwd) {
+        Some(path) => path,
+        None => b"(unreachable)".to_vec(),
+    };
+    path.push(0);
+    if path.len() > args.size(1) {
+        return Err(Errno::ERANGE);
+    }
+    cx.mm.write(args.addr(0), &path)?;
+    Ok(path.len() as u64)
+}
+
+/// `int chdir(const char *path)`
+fn chdir(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let path = read_path(cx, args.addr(0))?;
+    let env = cx.env();
+    let fs = env.ctx();
+    let place =
+        fs.lookup(fs.cwd, &path, LookupFlags { directory: true, ..LookupFlags::default() })?;
+    fs.access(&place, 1)?;
+    cx.task.fs().set_cwd(place);
+    Ok(0)
+}
+
+/// `int chroot(const char *path)`
+fn chroot(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let path = read_path(cx, args.addr(0))?;
+    let env = cx.env();
+    let fs = env.ctx();
+    let place =
+        fs.lookup(fs.cwd, &path, LookupFlags { directory: true, ..LookupFlags::default() })?;
+    fs.access(&place, 1)?;
+    if !cx.creds().has(Capability::SysChroot) {
+        return Err(Errno::EPERM);
+    }
+    cx.task.fs().set_root(place);
+    Ok(0)
+}
+
+fn make_at(cx: &mut Cx<'_>, dir: i32, path: UserAddr, node: NewNode<'_>, mode: u32) -> SysResult {
+    let path = read_path(cx, path)?;
+    let env = cx.env();
+    let fs = env.ctx();
+    let from = start(cx, &fs, dir, &path)?;
+    fs.make(&from, &path, node, mode)?;
+    Ok(0)
+}
+
+/// `int mkdir(const char *path, mode_t mode)`
+fn mkdir(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    make_at(cx, AT_FDCWD, args.addr(0), NewNode::Dir, args.u32(1))
+}
+
+/// `int mkdirat(int dirfd, const char *path, mode_t mode)`
+fn mkdirat(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    make_at(cx, args.i32(0), args.addr(1), NewNode::Dir, args.u32(2))
+}
+
+/// `int mknod(const char *path, mode_t mode, dev_t dev)`
+fn mknod(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    mknod_at(cx, AT_FDCWD, args.addr(0), args.u32(1), args.u32(2))
+}
+
+/// `int mknodat(int dirfd, const char *path, mode_t mode, dev_t dev)`
+fn mknodat(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    mknod_at(cx, args.i32(0), args.addr(1), args.u32(2), args.u32(3))
+}
+
+fn mknod_at(cx: &mut Cx<'_>, dir: i32, path: UserAddr, mode: u32, dev: u32) -> SysResult {
+    use abi::fs::mode as kind;
+    let dev = u64::from(dev);
+    let node = match mode & kind::S_IFMT {
+        0 | kind::S_IFREG => NewNode::File,
+        kind::S_IFCHR => NewNode::CharDevice(dev),
+        kind::S_IFBLK => NewNode::BlockDevice(dev),
+        kind::S_IFIFO => NewNode::Fifo,
+        kind::S_IFSOCK => NewNode::Socket,
+        kind::S_IFDIR => return Err(Errno::EPERM),
+        _ => return Err(Errno::EINVAL),
+    };
+    make_at(cx, dir, path, node, mode & 0o7777)
+}
+
+/// `int symlink(const char *target, const char *path)`
+fn symlink(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let target = read_path(cx, args.addr(0))?;
+    make_at(cx, AT_FDCWD, args.addr(1), NewNode::Symlink(&target), 0o777)
+}
+
+/// `int symlinkat(const char *target, int dirfd, const char *path)`
+fn symlinkat(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let target = read_path(cx, args.addr(0))?;
+    make_at(cx, args.i32(1), args.addr(2), NewNode::Symlink(&target), 0o777)
+}
+
+fn remove_at(cx: &mut Cx<'_>, dir: i32, path: UserAddr, is_dir: bool) -> SysResult {
+    let path = read_path(cx, path)?;
+    let env = cx.env();
+    let fs = env.ctx();
+    fs.remove(&start(cx, &fs, dir, &path)?, &path, is_dir)?;
+    Ok(0)
+}
+
+/// `int rmdir(const char *path)`
+fn rmdir(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    remove_at(cx, AT_FDCWD, args.addr(0), true)
+}
+
+/// `int unlink(const char *path)`
+fn unlink(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    remove_at(cx, AT_FDCWD, args.addr(0), false)
+}
+
+/// `int unlinkat(int dirfd, const char *path, int flags)`
+fn unlinkat(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let flags = args.flags(2, AT_REMOVEDIR)?;
+    remove_at(cx, args.i32(0), args.addr(1), flags != 0)
+}
+
+fn rename_at(cx: &mut Cx<'_>, from: (i32, UserAddr), to: (i32, UserAddr), flags: u32) -> SysResult {
+    const NOREPLACE: u32 = 1;
+    const EXCHANGE: u32 = 2;
+    if flags & !(NOREPLACE | EXCHANGE) != 0 || flags == NOREPLACE | EXCHANGE {
+        return Err(Errno::EINVAL);
+    }
+    let flags = RenameFlags { no_replace: flags & NOREPLACE != 0, exchange: flags & EXCHANGE != 0 };
+    let (from_path, to_path) = (read_path(cx, from.1)?, read_path(cx, to.1)?);
+    let env = cx.env();
+    let fs = env.ctx();
+    let from_dir = start(cx, &fs, from.0, &from_path)?;
+    let to_dir = start(cx, &fs, to.0, &to_path)?;
+    fs.rename((&from_dir, &from_path), (&to_dir, &to_path), flags)?;
+    Ok(0)
+}
+
+/// `int rename(const char *from, const char *to)`
+fn rename(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    rename_at(cx, (AT_FDCWD, args.addr(0)), (AT_FDCWD, args.addr(1)), 0)
+}
+
+/// `int renameat(int fromfd, const char *from, int tofd, const char *to)`
+fn renameat(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    rename_at(cx, (args.i32(0), args.addr(1)), (args.i32(2), args.addr(3)), 0)
+}
+
+/// `int renameat2(int fromfd, const char *from, int tofd, const char *to, unsigned flags)`
+fn renameat2(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    rename_at(cx, (args.i32(0), args.addr(1)), (args.i32(2), args.addr(3)), args.u32(4))
+}
+
+fn link_at(
+    cx: &mut Cx<'_>,
+    target: (i32, UserAddr),
+    new: (i32, UserAddr),
+    flags: u32,
+) -> SysResult {
+    let (target_path, new_path) = (read_path_or_empty(cx, target.1)?, read_path(cx, new.1)?);
+    let env = cx.env();
+    let fs = env.ctx();
+    if target_path.is_empty() && !cx.creds().has(Capability::DacReadSearch) {
+        return Err(Errno::ENOENT);
+    }
+    let lookup =
+        LookupFlags { no_follow: flags & AT_SYMLINK_FOLLOW == 0, ..LookupFlags::default() };
+    let place = resolve(cx, &fs, target.0, &target_path, flags, lookup)?;
+    let from = start(cx, &fs, new.0, &new_path)?;
+    fs.link(&place, &from, &new_path)?;
+    Ok(0)
+}
+
+/// `int link(const char *target, const char *path)`
+fn link(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    link_at(cx, (AT_FDCWD, args.addr(0)), (AT_FDCWD, args.addr(1)), 0)
+}
+
+/// `int linkat(int targetfd, const char *target, int dirfd, const char *path, int flags)`
+fn linkat(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let flags = args.flags(4, AT_SYMLINK_FOLLOW | AT_EMPTY_PATH)?;
+    link_at(cx, (args.i32(0), args.addr(1)), (args.i32(2), args.addr(3)), flags)
+}
+
+fn readlink_at(cx: &mut Cx<'_>, dir: i32, path: UserAddr, out: UserAddr, size: usize) -> SysResult {
+    if size == 0 || i32::try_from(size).is_err() {
+        return Err(Errno::EINVAL);
+    }
+    let path = read_path_or_empty(cx, path)?;
+    let env = cx.env();
+    let fs = env.ctx();
+    let place = resolve(cx, &fs, dir, &path, AT_EMPTY_PATH, follow(AT_SYMLINK_NOFOLLOW))?;
+    if !place.inode().metadata(&fs)?.is_symlink() {
+        return Err(if path.is_empty() { Errno::ENOENT } else { Errno::EINVAL });
+    }
+    let target = place.inode().read_link(&fs)?;
+    let shown = target.get(..target.len().min(size)).unwrap_or_default();
+    cx.mm.write(out, shown)?;
+    Ok(shown.len() as u64)
+}
+
+/// `ssize_t readlink(const char *path, char *buf, size_t size)`
+fn readlink(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let _ = read_path(cx, args.addr(0))?;
+    readlink_at(cx, AT_FDCWD, args.addr(0), args.addr(1), args.size(2))
+}
+
+/// `ssize_t readlinkat(int dirfd, const char *path, char *buf, size_t size)`
+fn readlinkat(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    readlink_at(cx, args.i32(0), args.addr(1), args.addr(2), args.size(3))
+}
+
+fn chmod_at(cx: &mut Cx<'_>, dir: i32, path: UserAddr, mode: u32, flags: u32) -> SysResult {
+    let path = read_path_or_empty(cx, path)?;
+    let env = cx.env();
+    let fs = env.ctx();
+    let place = resolve(cx, &fs, dir, &path, flags, follow(flags))?;
+    if place.inode().metadata(&fs)?.is_symlink() {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    fs.change_mode(&place, mode)?;
+    Ok(0)
+}
+
+/// `int chmod(const char *path, mode_t mode)`
+fn chmod(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    chmod_at(cx, AT_FDCWD, args.addr(0), args.u32(1), 0)
+}
+
+/// `int fchmodat(int dirfd, const char *path, mode_t mode)`
+fn fchmodat(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    chmod_at(cx, args.i32(0), args.addr(1), args.u32(2), 0)
+}
+
+/// `int fchmodat2(int dirfd, const char *path, mode_t mode, int flags)`
+fn fchmodat2(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let flags = args.flags(3, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)?;
+    chmod_at(cx, args.i32(0), args.addr(1), args.u32(2), flags)
+}
+
+/// `uid_t` or `gid_t` argument: -1 leaves the id alone.
+pub(crate) fn id_or_keep(id: u32) -> Option<u32> {
+    (id != u32::MAX).then_some(id)
+}
+
+fn chown_at(
+    cx: &mut Cx<'_>,
+    dir: i32,
+    path: UserAddr,
+    (uid, gid): (u32, u32),
+    flags: u32,
+) -> SysResult {
+    let path = read_path_or_empty(cx, path)?;
+    let env = cx.env();
+    let fs = env.ctx();
+    let place = resolve(cx, &fs, dir, &path, flags, follow(flags))?;
+    fs.change_owner(&place, id_or_keep(uid), id_or_keep(gid))?;
+    Ok(0)
+}
+
+/// `int chown(const char *path, uid_t uid, gid_t gid)`
+fn chown(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    chown_at(cx, AT_FDCWD, args.addr(0), (args.u32(1), args.u32(2)), 0)
+}
+
+/// `int lchown(const char *path, uid_t uid, gid_t gid)`
+fn lchown(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let ids = (args.u32(1), args.u32(2));
+    chown_at(cx, AT_FDCWD, args.addr(0), ids, AT_SYMLINK_NOFOLLOW)
+}
+
+/// `int fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)`
+fn fchownat(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let flags = args.flags(4, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)?;
+    chown_at(cx, args.i32(0), args.addr(1), (args.u32(2), args.u32(3)), flags)
+}
+
+/// `mode_t umask(mode_t mask)`
+fn umask(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    Ok(u64::from(cx.task.fs().set_umask(args.u32(0))))
+}
+
+const UTIME_NOW: i64 = 0x3fff_ffff;
+const UTIME_OMIT: i64 = 0x3fff_fffe;
+
+type Times = (Option<SetTime>, Option<SetTime>);
+const BOTH_NOW: Times = (Some(SetTime::Now), Some(SetTime::Now));
+
+fn set_times(cx: &mut Cx<'_>, dir: i32, path: UserAddr, times: Times, flags: u32) -> SysResult {
+    let env = cx.env();
+    let fs = env.ctx();
+    let place = if path.is_null() && dir != AT_FDCWD {
+        let file = cx.files.get_io(dir)?;
+        file.path().cloned().ok_or(Errno::EINVAL)?
+    } else {
+        let path = read_path_or_empty(cx, path)?;
+        resolve(cx, &fs, dir, &path, flags, follow(flags))?
+    };
+    fs.change_times(&place, times.0, times.1)?;
+    Ok(0)
+}
+
+fn one_time(time: Timespec) -> Result<Option<SetTime>, Errno> {
+    match time.nsec {
+        UTIME_NOW => Ok(Some(SetTime::Now)),
+        UTIME_OMIT => Ok(None),
+        0..=999_999_999 => Ok(Some(SetTime::To(time))),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// `int utimensat(int dirfd, const char *path, const struct timespec times[2], int flags)`
+fn utimensat(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let flags = args.flags(3, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)?;
+    let times = if args.addr(2).is_null() {
+        BOTH_NOW
+    } else {
+        let atime: Timespec = cx.mm.read_value(args.addr(2))?;
+        let mtime: Timespec = cx.mm.read_value(args.addr(2).wrapping_add(16))?;
+        (one_time(atime)?, one_time(mtime)?)
+    };
+    set_times(cx, args.i32(0), args.addr(1), times, flags)
+}
+
+fn read_timevals(cx: &Cx<'_>, addr: UserAddr) -> Result<Times, Errno> {
+    if addr.is_null() {
+        return Ok(BOTH_NOW);
+    }
+    let one = |at: u64| -> Result<Option<SetTime>, Errno> {
+        let time: Timespec = cx.mm.read_value(addr.wrapping_add(at))?;
+        if !(0..1_000_000).contains(&time.nsec) {
+            return Err(Errno::EINVAL);
+        }
+        Ok(Some(SetTime::To(Timespec { sec: time.sec, nsec: time.nsec * 1000 })))
+    };
+    Ok((one(0)?, one(16)?))
+}
+
+/// `int utimes(const char *path, const struct timeval times[2])`
+fn utimes(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let times = read_timevals(cx, args.addr(1))?;
+    set_times(cx, AT_FDCWD, args.addr(0), times, 0)
+}
+
+/// `int futimesat(int dirfd, const char *path, const struct timeval times[2])`
+fn futimesat(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let times = read_timevals(cx, args.addr(2))?;
+    set_times(cx, args.i32(0), args.addr(1), times, 0)
+}
+
+/// `int utime(const char *path, const struct utimbuf *times)`
+fn utime(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let times = if args.addr(1).is_null() {
+        BOTH_NOW
+    } else {
+        let sec = |at: u64| cx.mm.read_value::<i64>(args.addr(1).wrapping_add(at));
+        let to = |sec| Some(SetTime::To(Timespec { sec, nsec: 0 }));
+        (to(sec(0)?), to(sec(8)?))
+    };
+    set_times(cx, AT_FDCWD, args.addr(0), times, 0)
+}
+
+/// `int statfs(const char *path, struct statfs *buf)`
+fn statfs(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let path = read_path(cx, args.addr(0))?;
+    let env = cx.env();
+    let fs = env.ctx();
+    let place = fs.lookup(fs.cwd, &path, LookupFlags::default())?;
+    let stat = place.inode().stat_fs(&fs)?;
+    cx.mm.write(args.addr(1), &statfs_bytes(&stat, place.mount.flags()))?;
+    Ok(0)
+}
+
+/// `struct statfs` of x86-64.
+pub(crate) fn statfs_bytes(stat: &StatFs, flags: vfs::MountFlags) -> Vec<u8> {
+    const ST_VALID: u64 = 0x20;
+    let mut mount_flags = ST_VALID;
+    for (on, bit) in [
+        (flags.read_only, 1),
+        (flags.no_suid, 2),
+        (flags.no_dev, 4),
+        (flags.no_exec, 8),
+        (flags.no_atime, 0x400),
+    ] {
+        mount_flags |= if on { bit } else { 0 };
+    }
+    let words = [
+        stat.magic,
+        stat.block_size,
+        stat.blocks,
+        stat.blocks_free,
+        stat.blocks_available,
+        stat.files,
+        stat.files_free,
+        0,
+        stat.name_max,
+        stat.block_size,
+        mount_flags,
+    ];
+    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    bytes.resize(120, 0);
+    bytes
+}
