@@ -1,0 +1,81 @@
+//! The report of a panic. The sandbox can't open its own executable, so it writes bare addresses, relative to
+//! the start of its image; a command of `runsc` finds their names later.
+
+use std::backtrace::Backtrace;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context, Result};
+use object::{Object, SymbolMap, SymbolMapName};
+
+use crate::sandbox::spawn::exit_now;
+
+/// What a crashed sandbox exits with, as after abort(3).
+const STATUS: i32 = 128 + libc::SIGABRT;
+
+/// How a frame is written: this, then the address.
+const FRAME: &str = "  at image+";
+
+/// From now on a panic of any thread writes its report to `file` and ends the process.
+pub(super) fn install(file: OwnedFd) -> Result<()> {
+    let base = image_start()?;
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        let mut text = format!("{panic}\nin thread {:?}\n", thread.name().unwrap_or("?"));
+        for address in addresses(&Backtrace::force_capture(), base) {
+            let _ = writeln!(text, "{FRAME}{address:#x}");
+        }
+        let _ = rustix::io::write(&file, text.as_bytes());
+        exit_now(STATUS);
+    }));
+    Ok(())
+}
+
+/// Where this executable was loaded (proc_pid_maps(5): its first line is the image's, as ELF files are
+/// mapped lowest first and nothing lies below).
+fn image_start() -> Result<u64> {
+    let maps = fs::read_to_string("/proc/self/maps").context("read /proc/self/maps")?;
+    let start = maps.split('-').next().unwrap_or_default();
+    u64::from_str_radix(start, 16).context("read /proc/self/maps")
+}
+
+/// The addresses in a backtrace, which prints them in its long form even where it finds no name.
+fn addresses(trace: &Backtrace, base: u64) -> Vec<u64> {
+    let text = format!("{trace:#}");
+    let hex = |word: &str| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok();
+    let words = text.lines().filter_map(|line| line.split_whitespace().find_map(hex));
+    words.filter(|address| *address >= base).map(|address| address - base).collect()
+}
+
+/// The report with the names of its addresses, which must be of this very executable.
+pub(crate) fn resolve(report: &str) -> String {
+    let file = fs::read("/proc/self/exe").unwrap_or_default();
+    let Ok(image) = object::File::parse(&*file) else { return report.to_owned() };
+    let symbols = image.symbol_map();
+    report.lines().map(|line| resolve_line(line, &symbols) + "\n").collect()
+}
+
+fn resolve_line(line: &str, symbols: &SymbolMap<SymbolMapName<'_>>) -> String {
+    let address = line.strip_prefix(FRAME).and_then(|text| text.strip_prefix("0x"));
+    let address = address.and_then(|text| u64::from_str_radix(text, 16).ok());
+    match address.and_then(|address| symbols.containing(address)) {
+        Some(symbol) => format!("{line} {}", symbol.name()),
+        None => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_addresses_of_a_backtrace_get_their_names_back() {
+        let base = image_start().unwrap();
+        let trace = Backtrace::force_capture();
+        let report: String =
+            addresses(&trace, base).iter().map(|at| format!("{FRAME}{at:#x}\n")).collect();
+        let resolved = resolve(&report);
+        assert!(resolved.contains("the_addresses_of_a_backtrace"), "{resolved}");
+    }
+}

@@ -1,0 +1,257 @@
+//! The control server: one thread, never waiting for a client or a process.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+
+use anyhow::{Result, bail};
+use control::{Command, Reply, Report, Request, RunState, Target, VERSION};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
+
+use super::connection::Connection;
+use super::kernel::{Kernel, Stdio};
+use super::signals::{Signals, Wish};
+
+/// Connections at a time; more wait in the socket's backlog.
+const MOST_CONNECTIONS: usize = 256;
+
+/// What a killed process exits with, when nobody can say more.
+const KILLED: i32 = 128 + libc::SIGKILL;
+
+/// Descriptors that are watched before the connections, by their place in the list.
+const LISTENER: usize = 0;
+const SIGNALS: usize = 1;
+const GOFER: usize = 2;
+const EXITS: usize = 3;
+const FIRST_CONNECTION: usize = 4;
+
+/// Serves one container until its first process ends.
+#[derive(Debug)]
+pub(super) struct Server<K> {
+    kernel: K,
+    listener: OwnedFd,
+    gofer: OwnedFd,
+    signals: Signals,
+    connections: Vec<Connection>,
+    state: RunState,
+    /// Host processes that stand for processes inside.
+    stands_for: BTreeMap<i32, i32>,
+}
+
+impl<K: Kernel> Server<K> {
+    pub(super) fn new(
+        kernel: K,
+        listener: OwnedFd,
+        gofer: OwnedFd,
+        signals: Signals,
+    ) -> Result<Self> {
+        rustix::io::ioctl_fionbio(&listener, true)?;
+        Ok(Self {
+            kernel,
+            listener,
+            gofer,
+            signals,
+            connections: Vec::new(),
+            state: RunState::Created,
+            stands_for: BTreeMap::new(),
+        })
+    }
+
+    /// Serves; returns the exit status of the first process.
+    pub(super) fn run(&mut self) -> Result<i32> {
+        loop {
+            let ready = self.wait()?;
+            if ready[GOFER] {
+                bail!("the Gofer has died");
+            }
+            if ready[SIGNALS] {
+                self.take_signals();
+            }
+            self.serve(&ready[FIRST_CONNECTION..]);
+            if ready[LISTENER] {
+                self.accept();
+            }
+            if ready[EXITS] {
+                // Emptied before the statuses are read, so that none is missed.
+                let _ = rustix::io::read(self.kernel.exits(), &mut [0; 8]);
+            }
+            self.answer_waits();
+            if let Some(status) = self.kernel.exit_status(None) {
+                self.state = RunState::Stopped;
+                return Ok(status);
+            }
+        }
+    }
+
+    /// Waits until something happens; tells for each descriptor whether it did there.
+    fn wait(&self) -> Result<Vec<bool>> {
+        let exits = self.kernel.exits();
+        let accepts = self.connections.len() < MOST_CONNECTIONS;
+        let listen = if accepts { PollFlags::IN } else { PollFlags::empty() };
+        let mut fds = vec![
+            PollFd::new(&self.listener, listen),
+            PollFd::new(&self.signals, PollFlags::IN),
+            PollFd::new(&self.gofer, PollFlags::IN),
+            PollFd::from_borrowed_fd(exits, PollFlags::IN),
+        ];
+        fds.extend(self.connections.iter().map(|c| PollFd::new(c.channel(), PollFlags::IN)));
+        match poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(fds.iter().map(|fd| !fd.revents().is_empty()).collect())
+    }
+
+    fn accept(&mut self) {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        if let Ok(fd) = accept_with(&self.listener, flags) {
+            let owner = rustix::process::geteuid().as_raw();
+            self.connections.extend(Connection::accept(fd, owner));
+        }
+    }
+
+    fn take_signals(&mut self) {
+        while let Some(wish) = self.signals.next() {
+            match wish {
+                Wish::Dump => tracing::error!("all tasks:\n{}", self.kernel.dump()),
+                Wish::Resize => drop(self.kernel.resize(None, None)),
+                Wish::Forward(signal) => drop(self.kernel.signal(Target::Init, signal)),
+            }
+        }
+    }
+
+    /// Serves the connections that have something to say, or have ended.
+    fn serve(&mut self, ready: &[bool]) {
+        let connections = std::mem::take(&mut self.connections);
+        for (index, mut connection) in connections.into_iter().enumerate() {
+            let ready = ready.get(index).copied().unwrap_or(false);
+            if !ready || self.serve_one(&mut connection) {
+                self.connections.push(connection);
+            } else {
+                for pid in connection.owned() {
+                    let _ = self.kernel.signal(Target::Pid(*pid), libc::SIGKILL);
+                }
+            }
+        }
+    }
+
+    /// Serves one request; false when the connection has ended.
+    fn serve_one(&mut self, connection: &mut Connection) -> bool {
+        let (request, fds) = match connection.channel().receive::<Request>() {
+            Ok(Some(received)) => received,
+            Ok(None) => return false,
+            Err(error) => {
+                let report = Report::new("control request", format!("{error:#}"));
+                return connection.reply(&Reply::Failed(report));
+            }
+        };
+        match self.obey(request, fds, connection) {
+            Ok(Some(reply)) => connection.reply(&reply),
+            Ok(None) => true,
+            Err(report) => connection.reply(&Reply::Failed(report)),
+        }
+    }
+
+    /// Does what is asked. `None`: the reply comes later.
+    fn obey(
+        &mut self,
+        request: Request,
+        fds: Vec<OwnedFd>,
+        connection: &mut Connection,
+    ) -> Result<Option<Reply>, Report> {
+        if request.version != VERSION {
+            let message = format!("expected version {VERSION}, found {}", request.version);
+            return Err(Report::new("control request", message));
+        }
+        match request.command {
+            Command::Wait { pid } => {
+                connection.wait_for(pid);
+                return Ok(None);
+            }
+            Command::Exec { process, host_pid, owned } => {
+                let pid = self.kernel.exec(process.clone(), stdio(&process, fds)?)?;
+                if owned {
+                    connection.own(pid);
+                }
+                self.stands_for.extend(host_pid.map(|host| (pid, host)));
+                return Ok(Some(Reply::Started { pid }));
+            }
+            Command::Save => self.save(fds)?,
+            command => return self.obey_simple(command).map(Some),
+        }
+        Ok(Some(Reply::Done))
+    }
+
+    fn obey_simple(&mut self, command: Command) -> Result<Reply, Report> {
+        match command {
+            Command::Start => self.start()?,
+            Command::Status => return Ok(Reply::Status(self.state)),
+            Command::Signal { target, signal } => self.kernel.signal(target, signal)?,
+            Command::Processes => return Ok(Reply::Processes(self.processes())),
+            Command::Resize { pid, size } => self.kernel.resize(pid, Some(size))?,
+            Command::Pause => {
+                self.kernel.pause()?;
+                self.state = RunState::Paused;
+            }
+            Command::Resume => {
+                self.kernel.resume()?;
+                self.state = RunState::Running;
+            }
+            Command::Dump => return Ok(Reply::Text(self.kernel.dump())),
+            Command::Wait { .. } | Command::Exec { .. } | Command::Save => {}
+        }
+        Ok(Reply::Done)
+    }
+
+    fn start(&mut self) -> Result<(), Report> {
+        if self.state != RunState::Created {
+            return Err(Report::new("start", "cannot start an already running container"));
+        }
+        self.kernel.start()?;
+        self.state = RunState::Running;
+        Ok(())
+    }
+
+    fn save(&self, fds: Vec<OwnedFd>) -> Result<(), Report> {
+        let [state, pages] = <[OwnedFd; 2]>::try_from(fds)
+            .map_err(|fds| Report::new("save", format!("expected 2 files, found {}", fds.len())))?;
+        self.kernel.save(state, pages)
+    }
+
+    fn processes(&self) -> Vec<control::ProcessEntry> {
+        let mut processes = self.kernel.processes();
+        for process in &mut processes {
+            process.host_pid = self.stands_for.get(&process.pid).copied();
+        }
+        processes
+    }
+
+    /// Answers those whose process has ended. With the first process all others end.
+    fn answer_waits(&mut self) {
+        let ended = self.kernel.exit_status(None);
+        let kernel = &self.kernel;
+        self.connections.retain_mut(|connection| {
+            let Some(pid) = connection.waits_for() else { return true };
+            let last = ended.map(|status| if pid.is_none() { status } else { KILLED });
+            let Some(status) = kernel.exit_status(pid).or(last) else { return true };
+            connection.answered();
+            connection.reply(&Reply::Exited { status })
+        });
+        self.stands_for.retain(|pid, _| kernel.exit_status(Some(*pid)).is_none());
+    }
+}
+
+fn stdio(process: &control::Process, fds: Vec<OwnedFd>) -> Result<Stdio, Report> {
+    let expected = if process.terminal.is_some() { 1 } else { 3 };
+    let found = fds.len();
+    let wrong = || Report::new("exec", format!("expected {expected} descriptors, found {found}"));
+    let mut fds = fds.into_iter();
+    match (expected, fds.next(), fds.next(), fds.next(), fds.next()) {
+        (1, Some(slave), None, None, None) => Ok(Stdio::Terminal(slave)),
+        (3, Some(input), Some(output), Some(error), None) => {
+            Ok(Stdio::Inherited([input, output, error]))
+        }
+        _ => Err(wrong()),
+    }
+}
