@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod addr;
+pub mod auxv;
 mod errno;
 pub mod fs;
 mod regs;

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "room 3 of the unsafe list: host calls and shared memory")]
 
 pub mod clock;
+pub mod cpu;
 mod fd;
 mod file;
 pub mod filters;
