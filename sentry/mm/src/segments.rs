@@ -195,7 +195,7 @@ mod tests {
     }
 
     /// Every sequence of three changes of every span of a domain of four offsets, against an
-    /// array; after each change the segments must also be as few as possible.
+    /// array; the segments must also be as few as possible.
     #[test]
     fn all_short_histories_of_a_small_domain_end_as_in_an_array() {
         const SIZE: u64 = 4;
@@ -210,8 +210,9 @@ mod tests {
                     let mut segments = Segments::default();
                     for action in [first, second, third] {
                         act(&mut segments, &mut model, *action);
-                        check(&segments, &model);
                     }
+                    // Shorter histories are among these: taking from nothing changes nothing.
+                    check(&segments, &model);
                 }
             }
         }
