@@ -10,29 +10,33 @@ use tempfile::TempDir;
 use crate::paths::scratch;
 use crate::rootfs::Rootfs;
 
-/// All capabilities that a container may be given; tests that want fewer say so.
+/// The capabilities that engines give by default: a test's host may not have more to give.
 const CAPABILITIES: &[&str] = &[
     "CAP_AUDIT_WRITE",
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
-    "CAP_DAC_READ_SEARCH",
     "CAP_FOWNER",
     "CAP_FSETID",
-    "CAP_IPC_LOCK",
-    "CAP_IPC_OWNER",
     "CAP_KILL",
-    "CAP_LEASE",
-    "CAP_LINUX_IMMUTABLE",
     "CAP_MKNOD",
-    "CAP_NET_ADMIN",
     "CAP_NET_BIND_SERVICE",
     "CAP_NET_RAW",
     "CAP_SETFCAP",
     "CAP_SETGID",
     "CAP_SETPCAP",
     "CAP_SETUID",
-    "CAP_SYS_ADMIN",
     "CAP_SYS_CHROOT",
+];
+
+/// What root has beyond them; only a kernel of one's own has it to give everywhere.
+const MORE_CAPABILITIES: &[&str] = &[
+    "CAP_DAC_READ_SEARCH",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_LEASE",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_ADMIN",
+    "CAP_SYS_ADMIN",
     "CAP_SYS_NICE",
     "CAP_SYS_PTRACE",
     "CAP_SYS_RESOURCE",
@@ -78,6 +82,19 @@ impl Bundle {
     /// When the configuration cannot be written.
     pub fn writable(self) -> Result<Self> {
         self.edit(|config| config["root"]["readonly"] = json!(false))
+    }
+
+    /// Gives the container all that root has on a machine.
+    ///
+    /// # Errors
+    ///
+    /// When the configuration cannot be written.
+    pub fn all_capabilities(self) -> Result<Self> {
+        let all = [CAPABILITIES, MORE_CAPABILITIES].concat();
+        self.edit(|config| {
+            config["process"]["capabilities"] =
+                json!({ "bounding": all, "effective": all, "permitted": all });
+        })
     }
 
     /// Adds a bind mount.

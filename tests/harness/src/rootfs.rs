@@ -1,7 +1,7 @@
 //! Root file systems for containers.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -99,6 +99,8 @@ fn fill_with_busybox(root: &Path) -> Result<()> {
     for folder in FOLDERS {
         fs::create_dir_all(root.join(folder))?;
     }
+    // runc gives a tmpfs the mode of the folder below it.
+    fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777))?;
     fs::copy(BUSYBOX, root.join("bin/busybox"))
         .with_context(|| format!("{BUSYBOX}: Debian's package busybox-static has it"))?;
     let list = Run::new(BUSYBOX).arg("--list").output()?.success()?;

@@ -1,0 +1,2 @@
+//! Bounded fuzzing of every border, as ordinary tests.
+#![forbid(unsafe_code)]
