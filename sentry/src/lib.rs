@@ -1,1 +1,25 @@
-//! sentry.
+//! The assembler: makes a kernel out of its parts, runs containers in it, and answers the control
+//! server of the sandbox process.
+#![forbid(unsafe_code)]
+
+mod boot;
+mod config;
+mod inspect;
+mod job;
+mod mounts;
+mod process;
+mod sentry;
+mod stdio;
+
+pub use config::{Config, Mount, MountKind, Overlay, RootFs, Stdio};
+pub use sentry::Sentry;
+
+/// What the sandbox shows of a system call, for `runsc help syscalls`.
+pub mod syscall_table {
+    pub use syscalls::{Entry, Support, table::entries};
+}
+
+/// Host calls of the Sentry's rooms, for the filter.
+pub mod filters {
+    pub use host::filters::CALLS;
+}

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![expect(unsafe_code, reason = "room 3 of the unsafe list: host calls and shared memory")]
 
+mod bell;
 pub mod clock;
 pub mod cpu;
 mod fd;
@@ -15,8 +16,9 @@ mod stack;
 mod stream;
 pub mod thread;
 
+pub use bell::Bell;
 pub use fd::{HostFd, Sharing, TERMIOS_BYTES, TermiosWhen};
-pub use file::HostFile;
+pub use file::{HostFile, HostStatus};
 pub use memory::MemoryObject;
 pub use parker::Parker;
 pub use random::random;

@@ -72,6 +72,8 @@ pub struct Kernel {
     pub vdso: Option<Arc<crate::loader::Vdso>>,
     /// CLOCK_MONOTONIC nanoseconds at which the sandbox started.
     pub boot_ns: u64,
+    /// What file systems share, set and known by `fs`.
+    pub files: OnceLock<Arc<dyn Any + Send + Sync>>,
     /// State of the network, set and known by `net`.
     pub net: OnceLock<Arc<dyn Any + Send + Sync>>,
     /// Numbers of unknown system calls that were made, and how often.
@@ -115,6 +117,7 @@ impl Kernel {
             tree: Mutex::new(Tree::new()),
             futexes: FutexTable::default(),
             vdso: args.vdso,
+            files: OnceLock::new(),
             net: OnceLock::new(),
             unknown_calls: Mutex::default(),
             finished: Mutex::default(),

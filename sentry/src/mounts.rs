@@ -1,0 +1,210 @@
+//! The mounts of a container.
+
+use std::sync::Arc;
+
+use abi::Errno;
+use auth::Credentials;
+use control::Report;
+use fs::{Shared, devfs, tmpfs};
+use kernel::FsContext;
+use sched::Fiber;
+use vfs::{
+    Ctx, Dentry, Filesystem, Inode, LookupFlags, MountFlags, MountNamespace, NewNode, OpenHow, Path,
+};
+
+use crate::config::{Mount, MountKind, Overlay, RootFs};
+
+/// A file system with its root.
+type Root = (Arc<dyn Filesystem>, Arc<dyn Inode>);
+
+/// Makes the caller for work before there is a task: root of the sandbox, at its root.
+pub(crate) fn with_ctx<R>(
+    fiber: &Fiber<'_>,
+    fs: &Arc<FsContext>,
+    work: impl FnOnce(&Ctx<'_>) -> R,
+) -> R {
+    let env = fs.env(fiber, Arc::new(Credentials::root()), None);
+    work(&env.ctx())
+}
+
+/// Mounts the root.
+pub(crate) fn mount_root(
+    fiber: &Fiber<'_>,
+    shared: &Arc<Shared>,
+    root: RootFs,
+) -> Result<Arc<MountNamespace>, Report> {
+    let step = |errno| report("mount the root file system", "root.path", errno);
+    let reactor = fiber.sched().reactor().clone();
+    let (lower, inode) =
+        fs::gofer::mount(fiber, shared, &reactor, root.socket, fs::gofer::Caching::Exclusive)
+            .map_err(step)?;
+    let flags = MountFlags { read_only: root.readonly, ..MountFlags::default() };
+    let (filesystem, inode): Root = match root.overlay {
+        Overlay::None => (lower, inode),
+        Overlay::Memory => {
+            let (overlay, inode) = fs::overlay::mount(fiber, shared, inode).map_err(step)?;
+            (overlay, inode)
+        }
+    };
+    Ok(MountNamespace::new(filesystem, Dentry::root(inode), "none", flags))
+}
+
+/// Makes the mounts in order, and their mount points where they are missing.
+pub(crate) fn mount_all(
+    cx: &Ctx<'_>,
+    shared: &Arc<Shared>,
+    mounts: Vec<Mount>,
+    terminal: bool,
+) -> Result<(), Report> {
+    for (index, mount) in mounts.into_iter().enumerate() {
+        let destination = mount.destination.clone();
+        mount_one(cx, shared, mount, terminal).map_err(|errno| {
+            let subject = format!("mounts[{index}].destination: {destination}");
+            report("mount", &subject, errno)
+        })?;
+    }
+    Ok(())
+}
+
+fn mount_one(cx: &Ctx<'_>, shared: &Arc<Shared>, mount: Mount, tty: bool) -> Result<(), Errno> {
+    let has = |name: &str| mount.options.iter().any(|option| option == name);
+    let flags = MountFlags {
+        read_only: mount.readonly,
+        no_suid: has("nosuid"),
+        no_dev: has("nodev"),
+        no_exec: has("noexec"),
+        no_atime: has("noatime"),
+    };
+    let source = source_of(&mount.kind);
+    let is_dev = matches!(mount.kind, MountKind::Dev);
+    let (filesystem, root) = make(cx, shared, mount.kind, &mount.options)?;
+    let is_dir = root.metadata(cx)?.is_dir();
+    let at = mount_point(cx, mount.destination.as_bytes(), is_dir)?;
+    cx.mounts.mount(at, filesystem, Dentry::root(root.clone()), source, flags)?;
+    if is_dev {
+        devfs::populate(cx, &root, tty)?;
+    }
+    Ok(())
+}
+
+fn source_of(kind: &MountKind) -> &'static str {
+    match kind {
+        MountKind::Gofer(_) => "none",
+        MountKind::Tmpfs | MountKind::Dev => "tmpfs",
+        MountKind::Proc => "proc",
+        MountKind::Sysfs => "sysfs",
+        MountKind::Devpts => "devpts",
+        MountKind::Mqueue => "mqueue",
+        MountKind::Cgroup => "cgroup",
+    }
+}
+
+fn make(
+    cx: &Ctx<'_>,
+    shared: &Arc<Shared>,
+    kind: MountKind,
+    options: &[String],
+) -> Result<Root, Errno> {
+    let memory = |options: tmpfs::Options| -> Result<Root, Errno> {
+        let (fs, root) = tmpfs::Tmpfs::new(shared, options)?;
+        Ok((fs, root))
+    };
+    match kind {
+        MountKind::Gofer(socket) => {
+            let reactor = cx.fiber.sched().reactor().clone();
+            fs::gofer::mount(cx.fiber, shared, &reactor, socket, fs::gofer::Caching::Shared)
+        }
+        MountKind::Tmpfs => memory(tmpfs_options(options, 0o1777)?),
+        MountKind::Dev => memory(tmpfs_options(options, 0o755)?),
+        MountKind::Mqueue => memory(tmpfs::Options { mode: 0o1777, ..tmpfs::Options::default() }),
+        MountKind::Proc | MountKind::Sysfs | MountKind::Devpts | MountKind::Cgroup => {
+            memory(tmpfs::Options { mode: 0o555, ..tmpfs::Options::default() })
+        }
+    }
+}
+
+/// The options that tmpfs itself knows; the generic ones are the mount's.
+fn tmpfs_options(options: &[String], mode: u32) -> Result<tmpfs::Options, Errno> {
+    let generic = ["nosuid", "nodev", "noexec", "noatime", "newinstance"];
+    let own: Vec<&str> =
+        options.iter().map(String::as_str).filter(|option| !generic.contains(option)).collect();
+    let mut parsed = tmpfs::Options::parse(&own.join(","))?;
+    if !own.iter().any(|option| option.starts_with("mode=")) {
+        parsed.mode = mode;
+    }
+    Ok(parsed)
+}
+
+/// Finds the mount point, making missing directories (and, for a file, the file).
+fn mount_point(cx: &Ctx<'_>, path: &[u8], is_dir: bool) -> Result<Path, Errno> {
+    match cx.lookup(cx.root, path, LookupFlags::default()) {
+        Err(Errno::ENOENT) => {}
+        result => return result,
+    }
+    let mut made = Vec::new();
+    let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|p| !p.is_empty()).collect();
+    for (index, part) in parts.iter().enumerate() {
+        made.push(b'/');
+        made.extend_from_slice(part);
+        if cx.lookup(cx.root, &made, LookupFlags::default()).is_ok() {
+            continue;
+        }
+        if is_dir || index + 1 < parts.len() {
+            cx.make(cx.root, &made, NewNode::Dir, 0o755)?;
+        } else {
+            let flags = abi::fs::open::O_CREAT | abi::fs::open::O_WRONLY;
+            let file = cx.open(cx.root, &made, OpenHow { flags, mode: 0o644, ..OpenHow::default() })?;
+            file.add_user();
+            file.remove_user(cx);
+        }
+    }
+    cx.lookup(cx.root, path, LookupFlags::default())
+}
+
+/// Lets `masked` paths show nothing and `readonly` paths be unwritable, where they exist.
+pub(crate) fn protect(
+    cx: &Ctx<'_>,
+    shared: &Arc<Shared>,
+    masked: &[String],
+    readonly: &[String],
+) -> Result<(), Report> {
+    for path in masked {
+        mask(cx, shared, path.as_bytes()).map_err(|e| report("mask a path", path, e))?;
+    }
+    for path in readonly {
+        make_readonly(cx, path.as_bytes()).map_err(|e| report("make a path read-only", path, e))?;
+    }
+    Ok(())
+}
+
+fn mask(cx: &Ctx<'_>, shared: &Arc<Shared>, path: &[u8]) -> Result<(), Errno> {
+    let Ok(at) = cx.lookup(cx.root, path, LookupFlags::default()) else { return Ok(()) };
+    let flags = MountFlags { read_only: true, ..MountFlags::default() };
+    if at.inode().metadata(cx)?.is_dir() {
+        let options = tmpfs::Options { mode: 0o555, ..tmpfs::Options::default() };
+        let (filesystem, root) = tmpfs::Tmpfs::new(shared, options)?;
+        cx.mounts.mount(at, filesystem, Dentry::root(root), "tmpfs", flags)?;
+        return Ok(());
+    }
+    let null = cx.lookup(cx.root, b"/dev/null", LookupFlags::default())?;
+    let filesystem = null.mount.filesystem.clone();
+    cx.mounts.mount(at, filesystem, null.dentry, "null", MountFlags::default())?;
+    Ok(())
+}
+
+fn make_readonly(cx: &Ctx<'_>, path: &[u8]) -> Result<(), Errno> {
+    let Ok(at) = cx.lookup(cx.root, path, LookupFlags::default()) else { return Ok(()) };
+    let flags = MountFlags { read_only: true, ..at.mount.flags() };
+    let (filesystem, root) = (at.mount.filesystem.clone(), at.dentry.clone());
+    let source = at.mount.source.clone();
+    cx.mounts.mount(at, filesystem, root, &source, flags)?;
+    Ok(())
+}
+
+/// A report with the errno of a Linux call inside.
+pub(crate) fn report(step: &str, subject: &str, errno: Errno) -> Report {
+    Report {
+        errno: Some(i32::from(errno.raw())),
+        ..Report::new(step, errno.to_string()).about(subject)
+    }
+}
