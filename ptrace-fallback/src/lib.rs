@@ -4,6 +4,7 @@
 mod call;
 mod carrier;
 mod context;
+mod cpu;
 mod exits;
 mod filter;
 pub mod filters;

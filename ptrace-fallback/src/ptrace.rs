@@ -10,6 +10,7 @@ use platform::{AddressSpace, Context, Platform, PlatformError};
 
 use crate::{
     context::PtraceContext,
+    cpu::Cpus,
     fpu::Fpu,
     service::Service,
     shadow::Shadow,
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) memory: Arc<MemoryObject>,
     pub(crate) executors: Box<[Executor]>,
     pub(crate) fpu: Fpu,
+    pub(crate) cpus: Cpus,
 }
 
 /// The ptrace platform, `sysemu` mode.
@@ -67,9 +69,10 @@ impl Ptrace {
     ///
     /// When the host refuses a resource or forbids ptrace.
     pub fn new(memory: Arc<MemoryObject>, executors: usize) -> Result<Arc<Self>, PlatformError> {
-        let (template_pid, service) = template::start(&memory, executors)?;
+        let cpus = Cpus::new(executors);
+        let (template_pid, service) = template::start(&memory, executors, &cpus)?;
         let executors = (0..executors).map(|_| Executor::default()).collect();
-        let shared = Arc::new(Shared { memory, executors, fpu: Fpu::new() });
+        let shared = Arc::new(Shared { memory, executors, fpu: Fpu::new(), cpus });
         Ok(Arc::new(Self { shared, template_pid, template: Mutex::new(service) }))
     }
 }
@@ -94,6 +97,7 @@ impl Platform for Ptrace {
         if entry.taken.swap(true, Ordering::SeqCst) {
             return Err(unknown());
         }
+        self.shared.cpus.pin(executor, None);
         Ok(Box::new(PtraceContext::new(self.shared.clone(), executor)))
     }
 

@@ -18,6 +18,7 @@ use rustix::{
 
 use crate::{
     call,
+    cpu::{Cpus, Seat},
     layout::{self, fd},
     order::{ANY, BLOB, Order, OrderPages},
 };
@@ -45,8 +46,31 @@ pub(crate) fn refused(what: &'static str) -> impl Fn(Errno) -> PlatformError {
 
 /// A service thread to be: what the Sentry keeps, and the end of the socket that the stub gets.
 pub(crate) struct Prepared {
-    pub(crate) service: Service,
-    pub(crate) theirs: OwnedFd,
+    socket: OwnedFd,
+    pages: OrderPages,
+    theirs: OwnedFd,
+}
+
+impl Prepared {
+    pub(crate) fn new() -> Result<Self, PlatformError> {
+        let pages = OrderPages::new().map_err(refused("the order pages of a stub"))?;
+        let (socket, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .map_err(refused("the socket of a stub"))?;
+        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE))
+            .map_err(refused("a time limit for a stub"))?;
+        Ok(Self { socket, pages, theirs })
+    }
+
+    /// What the stub is to have as `layout::fd::ORDERS` and `layout::fd::SOCKET`.
+    pub(crate) fn files(&self) -> [BorrowedFd<'_>; 2] {
+        [self.pages.file(), self.theirs.as_fd()]
+    }
+
+    /// The stub `pid` has them now.
+    pub(crate) fn started(self, pid: i32, cpus: &Cpus) -> Service {
+        Service { socket: self.socket, pages: self.pages, seat: Seat::new(cpus.clone(), pid) }
+    }
 }
 
 /// A running service thread.
@@ -54,23 +78,10 @@ pub(crate) struct Prepared {
 pub(crate) struct Service {
     socket: OwnedFd,
     pages: OrderPages,
+    seat: Seat,
 }
 
 impl Service {
-    pub(crate) fn prepare() -> Result<Prepared, PlatformError> {
-        let pages = OrderPages::new().map_err(refused("the order pages of a stub"))?;
-        let (socket, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-                .map_err(refused("the socket of a stub"))?;
-        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE))
-            .map_err(refused("a time limit for a stub"))?;
-        Ok(Prepared { service: Self { socket, pages }, theirs })
-    }
-
-    pub(crate) fn orders_file(&self) -> BorrowedFd<'_> {
-        self.pages.file()
-    }
-
     /// Waits for one acknowledgement. The end of the socket means that the stub is dead.
     pub(crate) fn acknowledged(&self) -> Result<(), Lost> {
         let mut byte = [0_u8];
@@ -85,6 +96,7 @@ impl Service {
 
     /// Has one list of at most `order::LIST_MAX` orders carried out.
     pub(crate) fn execute(&mut self, orders: &[Order]) -> Result<(), Lost> {
+        self.seat.follow();
         self.pages.submit(orders);
         self.acknowledged()
     }
@@ -131,8 +143,7 @@ impl Service {
 
     /// Clones this stub into one that `child` serves; returns its pid, or 0 if the host refused.
     pub(crate) fn clone_space(&mut self, child: &Prepared) -> Result<i32, Lost> {
-        let files = [child.service.orders_file(), child.theirs.as_fd()];
-        let receive = self.send(&files)?;
+        let receive = self.send(&child.files())?;
         let clone = [
             Order::new(call::CLONE, [layout::CLONE_SPACE], ANY),
             Order::report(),

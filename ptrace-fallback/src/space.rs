@@ -20,7 +20,7 @@ use crate::{
     layout::{self, fd},
     order::{LIST_MAX, Order},
     ptrace::{Shared, lock},
-    service::{FILES_MAX, Lost, Service},
+    service::{FILES_MAX, Lost, Prepared, Service},
     shadow::Shadow,
     stub,
     tracee::{self, Tracee},
@@ -63,18 +63,17 @@ impl SpaceCore {
         parent: &mut Service,
         shadow: Shadow,
     ) -> Result<Arc<Self>, PlatformError> {
-        let prepared = Service::prepare()?;
+        let prepared = Prepared::new()?;
         let pid = parent.clone_space(&prepared)?;
         if pid == 0 {
             return Err(no_process());
         }
-        drop(prepared.theirs);
         let slots = shared.executors.iter().map(|_| Mutex::default()).collect();
         let this = Arc::new(Self {
             shared: shared.clone(),
             pid,
             shadow: RwLock::new(shadow),
-            service: Mutex::new(prepared.service),
+            service: Mutex::new(prepared.started(pid, &shared.cpus)),
             slots,
             lost: AtomicBool::new(false),
             leader: Mutex::new(true),
@@ -102,7 +101,10 @@ impl SpaceCore {
             return Err(no_process());
         }
         match Tracee::seize(tid, stub::parked()) {
-            Ok(tracee) => Ok(Carrier::new(tracee, executor)),
+            Ok(tracee) => {
+                self.shared.cpus.pin(executor, Some(tid));
+                Ok(Carrier::new(tracee, executor))
+            }
             Err(source) => {
                 self.lose();
                 Err(PlatformError::Host { what: "ptrace of a stub", source })

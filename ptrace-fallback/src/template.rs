@@ -13,7 +13,9 @@ use platform::PlatformError;
 use rustix::fs::{self, MemfdFlags, SealFlags};
 
 use crate::{
-    call, layout,
+    call,
+    cpu::Cpus,
+    layout,
     order::Order,
     service::{Lost, Prepared, Service, blob_address, host, refused},
     stub, tracee,
@@ -42,18 +44,14 @@ fn stub_file() -> rustix::io::Result<OwnedFd> {
 pub(crate) fn start(
     memory: &MemoryObject,
     executors: usize,
+    cpus: &Cpus,
 ) -> Result<(i32, Service), PlatformError> {
     let file = stub_file().map_err(refused("the stub's image"))?;
-    let Prepared { service, theirs } = Service::prepare()?;
-    let fds = [
-        memory.as_fd().as_raw_fd(),
-        service.orders_file().as_raw_fd(),
-        theirs.as_raw_fd(),
-        file.as_raw_fd(),
-    ];
+    let prepared = Prepared::new()?;
+    let [orders, socket] = prepared.files();
+    let fds = [memory.as_fd(), orders, socket, file.as_fd()].map(|fd| fd.as_raw_fd());
     let pid = host("a stub process", spawn(fds))?;
-    drop(theirs);
-    let mut service = service;
+    let mut service = prepared.started(pid, cpus);
     if service.acknowledged().and_then(|()| set_up(&mut service, executors)).is_err() {
         tracee::kill(pid);
         tracee::reap(pid);

@@ -9,6 +9,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod context;
 mod error;
 mod space;
@@ -32,7 +34,8 @@ pub trait Platform: Send + Sync + std::fmt::Debug {
     fn new_space(&self) -> Result<Arc<dyn AddressSpace>, PlatformError>;
 
     /// Makes the context of executor `executor`. Called once per executor, on its host thread;
-    /// the context is used on that thread only.
+    /// the context is used on that thread only, and the thread must not end before the platform
+    /// is done with: that may end the spaces in which it ran.
     ///
     /// # Errors
     ///

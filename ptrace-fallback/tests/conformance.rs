@@ -1,0 +1,14 @@
+//! The contract, on this platform.
+
+use std::sync::Arc;
+
+use host::MemoryObject;
+use platform::conformance::{EXECUTORS, MEMORY_BYTES, TestBed};
+use ptrace_fallback::Ptrace;
+
+fn bed() -> TestBed {
+    let memory = Arc::new(MemoryObject::new(MEMORY_BYTES).unwrap());
+    TestBed { platform: Ptrace::new(memory.clone(), EXECUTORS).unwrap(), memory }
+}
+
+platform::conformance!(bed);
