@@ -252,3 +252,6 @@ fn short_name(path: &[u8]) -> [u8; 16] {
     }
     name
 }
+
+#[cfg(test)]
+mod tests;
