@@ -120,3 +120,49 @@ impl Pause {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::{sync::Arc, thread};
+
+    use super::*;
+
+    #[test]
+    fn threads_that_contend_lose_no_update() {
+        let sum = Arc::new(Mutex::new(0_u64));
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let sum = Arc::clone(&sum);
+                thread::spawn(move || (0..20_000).for_each(|_| *sum.lock() += 1))
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(*sum.lock(), 80_000);
+    }
+
+    #[test]
+    fn what_is_held_is_counted() {
+        let (a, b) = (Mutex::new(1), Mutex::new(2));
+        let held = a.lock();
+        assert!(a.try_lock().is_none());
+        let both = b.lock();
+        assert_eq!(host::thread::locks_held(), 2);
+        drop(held);
+        drop(both);
+        assert_eq!(host::thread::locks_held(), 0);
+        assert!(a.try_lock().is_some());
+    }
+
+    #[test]
+    fn a_panic_of_a_holder_does_not_shut_others_out() {
+        let lock = Arc::new(Mutex::new(7));
+        let other = Arc::clone(&lock);
+        let holder = thread::spawn(move || {
+            let _guard = other.lock();
+            panic!("a test's own");
+        });
+        assert!(holder.join().is_err());
+        assert_eq!(*lock.lock(), 7);
+        assert_eq!(format!("{lock:?}"), "Mutex(7)");
+    }
+}

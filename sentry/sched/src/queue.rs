@@ -71,3 +71,20 @@ impl RunQueue {
         self.len() == 0
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fibers_stay_where_their_stack_is() {
+        let queue = RunQueue::default();
+        queue.push(Item::Resume(3));
+        queue.push(Item::Resume(4));
+        assert!(queue.steal().is_none());
+        assert_eq!(queue.len(), 2);
+        assert!(matches!(queue.pop(), Some(Item::Resume(3))));
+        assert!(matches!(queue.pop(), Some(Item::Resume(4))));
+        assert!(queue.pop().is_none());
+    }
+}

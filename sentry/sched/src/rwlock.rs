@@ -134,3 +134,24 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_share_and_a_writer_is_alone() {
+        let lock = RwLock::new(1);
+        let (first, second) = (lock.read(), lock.read());
+        assert_eq!(*first + *second, 2);
+        assert!(lock.try_write().is_none());
+        assert_eq!(host::thread::locks_held(), 2);
+        drop((first, second));
+        *lock.write() = 3;
+        let writer = lock.write();
+        assert!(lock.try_read().is_none());
+        drop(writer);
+        assert_eq!(host::thread::locks_held(), 0);
+        assert_eq!(lock.into_inner(), 3);
+    }
+}

@@ -66,3 +66,70 @@ impl Tick {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use host::Reactor;
+
+    use super::*;
+
+    /// Leads to the tick, as an executor does.
+    struct Owner {
+        tick: Tick,
+        timers: Timers,
+        itself: Weak<dyn Fire>,
+        due: Mutex<Vec<u64>>,
+    }
+
+    impl Fire for Owner {
+        fn fire(&self, now_ns: u64) {
+            if self.tick.ring(now_ns, &self.timers, &self.itself) {
+                self.due.lock().unwrap().push(now_ns);
+            }
+        }
+    }
+
+    fn owner() -> Arc<Owner> {
+        Arc::new_cyclic(|itself: &Weak<Owner>| Owner {
+            tick: Tick::default(),
+            timers: Timers::new(Arc::new(Reactor::new().unwrap())),
+            itself: Weak::<Owner>::clone(itself),
+            due: Mutex::default(),
+        })
+    }
+
+    #[test]
+    fn one_that_is_put_off_comes_once_and_later() {
+        let owner = owner();
+        owner.tick.want(10, &owner.timers, &owner.itself);
+        owner.tick.forget();
+        owner.tick.want(25, &owner.timers, &owner.itself);
+        for now in [9, 10, 24, 25, 26] {
+            owner.timers.fire_due(now);
+        }
+        owner.tick.forget();
+        owner.timers.fire_due(100);
+        assert_eq!(*owner.due.lock().unwrap(), [25]);
+    }
+
+    #[test]
+    fn an_earlier_one_is_not_held_up_by_a_later_one() {
+        let owner = owner();
+        owner.tick.want(40, &owner.timers, &owner.itself);
+        owner.tick.want(20, &owner.timers, &owner.itself);
+        owner.timers.fire_due(20);
+        assert_eq!(*owner.due.lock().unwrap(), [20]);
+    }
+
+    #[test]
+    fn one_that_is_forgotten_does_not_come() {
+        let owner = owner();
+        owner.tick.want(10, &owner.timers, &owner.itself);
+        owner.tick.forget();
+        owner.timers.fire_due(10);
+        assert!(!owner.tick.is_wanted());
+        assert!(owner.due.lock().unwrap().is_empty());
+    }
+}

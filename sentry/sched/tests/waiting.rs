@@ -120,11 +120,15 @@ fn an_interrupt_ends_interruptible_waits_only() {
     let latch = Latch::new(1);
     let (log, done) = (Arc::clone(&seen), latch.clone());
     let entity = start(&sched, move |fiber| {
-        log.lock().unwrap().push(fiber.block(INTERRUPTIBLE));
+        let wait = |wait| {
+            let wake = fiber.block(wait);
+            log.lock().unwrap().push(wake);
+        };
+        wait(INTERRUPTIBLE);
         assert!(fiber.entity().interrupt_pending());
-        log.lock().unwrap().push(fiber.block(UNINTERRUPTIBLE));
+        wait(UNINTERRUPTIBLE);
         fiber.entity().clear_interrupt();
-        log.lock().unwrap().push(fiber.block(UNINTERRUPTIBLE));
+        wait(UNINTERRUPTIBLE);
         done.done();
         Leave::Exit
     });
@@ -146,18 +150,20 @@ fn an_interrupt_ends_interruptible_waits_only() {
 fn wait_until_leaves_no_listener_behind() {
     let (sched, _) = sched(1);
     let queues = Arc::new([WaitQueue::new(), WaitQueue::new()]);
-    let latch = Latch::new(1);
-    let (shared, done) = (Arc::clone(&queues), latch.clone());
+    let (latch, first) = (Latch::new(1), Latch::new(1));
+    let (shared, done, timed_out) = (Arc::clone(&queues), latch.clone(), first.clone());
     let entity = start(&sched, move |fiber| {
         let both = [&shared[0], &shared[1]];
         let deadline = fiber.sched().now_ns() + 1_000_000;
         let result = wait_until(fiber, &both, 1, Some(deadline), || None::<()>);
         assert_eq!(result, Err(Wake::TimedOut));
+        timed_out.done();
         let result = wait_until(fiber, &both, 1, None, || None::<()>);
         assert_eq!(result, Err(Wake::Interrupted));
         done.done();
         Leave::Exit
     });
+    first.wait();
     until("the second wait", || entity.is_blocked());
     entity.interrupt();
     latch.wait();

@@ -17,9 +17,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// Kicks that were sent, for each executor.
 #[derive(Debug)]
-pub struct Kicks {
+pub(crate) struct Kicks {
     pending: Vec<AtomicBool>,
-    pub sent: AtomicUsize,
+    pub(crate) sent: AtomicUsize,
 }
 
 impl Kicker for Kicks {
@@ -31,7 +31,7 @@ impl Kicker for Kicks {
 
 impl Kicks {
     /// Runs "application code" until `done` or a kick; true if it was not the kick.
-    pub fn user(&self, executor: usize, mut done: impl FnMut() -> bool) -> bool {
+    pub(crate) fn user(&self, executor: usize, mut done: impl FnMut() -> bool) -> bool {
         loop {
             if self.pending[executor].swap(false, SeqCst) {
                 return false;
@@ -44,7 +44,7 @@ impl Kicks {
     }
 }
 
-pub fn sched(executors: usize) -> (Arc<Sched>, Arc<Kicks>) {
+pub(crate) fn sched(executors: usize) -> (Arc<Sched>, Arc<Kicks>) {
     let pending = (0..executors).map(|_| AtomicBool::new(false)).collect();
     let kicks = Arc::new(Kicks { pending, sent: AtomicUsize::new(0) });
     let sched = Sched::new(executors, kicks.clone());
@@ -61,7 +61,7 @@ impl<F: Fn(&Fiber<'_>) -> Leave + Send + Sync> Body for Run<F> {
 }
 
 /// Makes and starts an entity.
-pub fn start(
+pub(crate) fn start(
     sched: &Arc<Sched>,
     run: impl Fn(&Fiber<'_>) -> Leave + Send + Sync + 'static,
 ) -> Arc<Entity> {
@@ -71,7 +71,7 @@ pub fn start(
 }
 
 /// Makes an entity.
-pub fn spawn(
+pub(crate) fn spawn(
     sched: &Arc<Sched>,
     run: impl Fn(&Fiber<'_>) -> Leave + Send + Sync + 'static,
 ) -> Arc<Entity> {
@@ -79,7 +79,7 @@ pub fn spawn(
 }
 
 /// Waits, on a host thread, until `done`.
-pub fn until(what: &str, done: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, done: impl Fn() -> bool) {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < LIMIT, "waited too long: {what}");
@@ -89,20 +89,20 @@ pub fn until(what: &str, done: impl Fn() -> bool) {
 
 /// Counts down; a host thread waits for zero.
 #[derive(Clone, Debug)]
-pub struct Latch(Arc<(Mutex<usize>, Condvar)>);
+pub(crate) struct Latch(Arc<(Mutex<usize>, Condvar)>);
 
 impl Latch {
-    pub fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize) -> Self {
         Self(Arc::new((Mutex::new(count), Condvar::new())))
     }
 
-    pub fn done(&self) {
+    pub(crate) fn done(&self) {
         *self.0.0.lock().unwrap() -= 1;
         self.0.1.notify_all();
     }
 
     #[track_caller]
-    pub fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let left = self.0.0.lock().unwrap();
         let (left, _) = self.0.1.wait_timeout_while(left, LIMIT, |left| *left > 0).unwrap();
         assert_eq!(*left, 0, "not done in time");
@@ -111,10 +111,10 @@ impl Latch {
 
 /// Numbers that look random and are the same each time.
 #[derive(Clone, Debug)]
-pub struct Dice(pub u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    pub fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
