@@ -12,12 +12,13 @@ use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
-    bind, connect, listen, recvmsg, sendmsg, socket_with, socketpair, sockopt,
+    bind, connect, listen, recvmsg, sendmsg, socket_with, socketpair,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::container::{CONTROL_SOCKET, Folder};
+use crate::sandbox::spawn::peer_uid;
 
 /// The largest packet. The kernel's own limit is the send buffer, about this size where nobody changed it.
 const PACKET: usize = 256 << 10;
@@ -113,7 +114,7 @@ impl Channel {
 
     /// The user at the other end, as this process's user namespace sees it.
     pub(crate) fn peer_uid(&self) -> Result<u32> {
-        Ok(sockopt::socket_peercred(&self.fd)?.uid.as_raw())
+        peer_uid(self.fd.as_fd())
     }
 }
 

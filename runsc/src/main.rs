@@ -1,4 +1,4 @@
-//! `runsc`: runs containers on a kernel of their own, in user space.
+#![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
 mod argv;
@@ -13,6 +13,7 @@ mod log;
 mod options;
 mod runtime;
 mod sandbox;
+mod seccomp;
 mod signal;
 mod spec;
 

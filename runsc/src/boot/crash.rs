@@ -18,8 +18,9 @@ const STATUS: i32 = 128 + libc::SIGABRT;
 const FRAME: &str = "  at image+";
 
 /// From now on a panic of any thread writes its report to `file` and ends the process.
-pub(super) fn install(file: OwnedFd) -> Result<()> {
+pub(super) fn install(file: &OwnedFd) -> Result<()> {
     let base = image_start()?;
+    let file = rustix::io::dup(file)?;
     std::panic::set_hook(Box::new(move |panic| {
         let thread = std::thread::current();
         let mut text = format!("{panic}\nin thread {:?}\n", thread.name().unwrap_or("?"));

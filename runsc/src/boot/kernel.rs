@@ -1,23 +1,9 @@
 //! What the control server needs of a Sentry.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::Arc;
 
-use anyhow::Result;
 use control::{Process, ProcessEntry, Report, Target, WindowSize};
-use platform::Platform;
-
-use super::BootConfig;
-use super::standin::Standin;
-
-/// Where a process reads and writes.
-#[derive(Debug)]
-pub(super) enum Stdio {
-    /// Three descriptors of the host.
-    Inherited([OwnedFd; 3]),
-    /// The slave of a host pty, to be relayed to a terminal inside.
-    Terminal(OwnedFd),
-}
+use sentry::Stdio;
 
 /// A Sentry with one container. No method waits.
 pub(super) trait Kernel {
@@ -43,9 +29,4 @@ pub(super) trait Kernel {
     fn dump(&self) -> String;
     /// Writes all state to `state` and all memory to `pages`.
     fn save(&self, state: OwnedFd, pages: OwnedFd) -> Result<(), Report>;
-}
-
-/// Makes the Sentry of `config`, with its first process not yet running.
-pub(super) fn make(_: Option<Arc<dyn Platform>>, config: BootConfig) -> Result<Standin> {
-    Standin::new(config)
 }

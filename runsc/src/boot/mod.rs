@@ -9,8 +9,10 @@ mod crash;
 mod filters;
 mod kernel;
 mod platform;
+mod sentry;
 mod server;
 mod signals;
+#[cfg(test)]
 mod standin;
 
 pub(crate) use config::{BootConfig, Numbers};
@@ -23,13 +25,14 @@ use control::Report;
 use rustix::thread::CapabilitySet;
 
 use crate::sandbox::{drop_capabilities, empty_root, read_configuration, report, take};
+use ::sentry::Sentry;
 use server::Server;
-use standin::Standin;
 
 /// Runs a container; returns the exit status of its first process.
 pub(crate) fn boot() -> Result<i32> {
     let (starter, config) = read_configuration::<BootConfig>()?;
-    let mut server = match prepare(config) {
+    let crash = take(config.numbers.crash)?;
+    let mut server = match prepare(config, &crash) {
         Ok(server) => server,
         Err(error) => {
             starter.tell(Err(report("start the Sentry", &error)))?;
@@ -38,10 +41,13 @@ pub(crate) fn boot() -> Result<i32> {
     };
     starter.tell(Ok(()))?;
     starter.wait_for_adoption()?;
-    server.run()
+    server.run().inspect_err(|error| {
+        // Nobody listens any more; the next command will read it.
+        let _ = rustix::io::write(&crash, format!("{error:#}\n").as_bytes());
+    })
 }
 
-fn prepare(config: BootConfig) -> Result<Server<Standin>> {
+fn prepare(config: BootConfig, crash: &OwnedFd) -> Result<Server<Sentry>> {
     rustix::thread::set_name(c"runsc-sandbox")?;
     let numbers = &config.numbers;
     let (listener, gofer) = (take(numbers.listener)?, take(numbers.gofer)?);
@@ -49,13 +55,13 @@ fn prepare(config: BootConfig) -> Result<Server<Standin>> {
     if let Some(log) = numbers.log {
         crate::log::start_in_sandbox(take(log)?, config.options.debug);
     }
-    crash::install(take(numbers.crash)?)?;
+    crash::install(crash)?;
     let signals = signals::block()?;
     raise_file_limit()?;
     empty_root(&config.base).map_err(step("leave the host's files"))?;
     drop_capabilities(CapabilitySet::empty()).map_err(step("drop capabilities"))?;
     let platform = platform::choose(&config.options).map_err(step("start the platform"))?;
-    let kernel = kernel::make(platform, config).map_err(step("start the Sentry"))?;
+    let kernel = sentry::make(platform, config).map_err(step("start the Sentry"))?;
     filters::install().map_err(step("install the seccomp filter"))?;
     Server::new(kernel, listener, gofer, signals)
 }

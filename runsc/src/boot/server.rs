@@ -8,9 +8,10 @@ use control::{Command, Reply, Report, Request, RunState, Target, VERSION};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
+use sentry::Stdio;
 
 use super::connection::Connection;
-use super::kernel::{Kernel, Stdio};
+use super::kernel::Kernel;
 use super::signals::{Signals, Wish};
 
 /// Connections at a time; more wait in the socket's backlog.
@@ -35,6 +36,8 @@ pub(super) struct Server<K> {
     signals: Signals,
     connections: Vec<Connection>,
     state: RunState,
+    /// The user that this process runs as.
+    owner: u32,
     /// Host processes that stand for processes inside.
     stands_for: BTreeMap<i32, i32>,
 }
@@ -54,6 +57,7 @@ impl<K: Kernel> Server<K> {
             signals,
             connections: Vec::new(),
             state: RunState::Created,
+            owner: rustix::process::geteuid().as_raw(),
             stands_for: BTreeMap::new(),
         })
     }
@@ -106,8 +110,7 @@ impl<K: Kernel> Server<K> {
     fn accept(&mut self) {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         if let Ok(fd) = accept_with(&self.listener, flags) {
-            let owner = rustix::process::geteuid().as_raw();
-            self.connections.extend(Connection::accept(fd, owner));
+            self.connections.extend(Connection::accept(fd, self.owner));
         }
     }
 
@@ -249,9 +252,129 @@ fn stdio(process: &control::Process, fds: Vec<OwnedFd>) -> Result<Stdio, Report>
     let mut fds = fds.into_iter();
     match (expected, fds.next(), fds.next(), fds.next(), fds.next()) {
         (1, Some(slave), None, None, None) => Ok(Stdio::Terminal(slave)),
-        (3, Some(input), Some(output), Some(error), None) => {
-            Ok(Stdio::Inherited([input, output, error]))
-        }
+        (3, Some(input), Some(output), Some(error), None) => Ok(Stdio::Fds([input, output, error])),
         _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::thread::{JoinHandle, spawn};
+
+    use control::Process;
+    use rustix::event::{EventfdFlags, eventfd};
+    use rustix::net::{
+        AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen, socket_with,
+    };
+
+    use super::super::{signals, standin::Standin};
+    use super::*;
+    use crate::channel::Channel;
+
+    /// A server on its own thread, and how to reach it.
+    struct Served {
+        thread: JoinHandle<Result<i32>>,
+        address: SocketAddrUnix,
+        gofer: OwnedFd,
+    }
+
+    fn process(args: &[&str]) -> Process {
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        Process { args, ..Process::default() }
+    }
+
+    fn socket() -> OwnedFd {
+        let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+        socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap()
+    }
+
+    impl Served {
+        fn new(name: &str, args: &[&str]) -> Self {
+            let id = std::process::id();
+            let address =
+                SocketAddrUnix::new_abstract_name(format!("{name}-{id}").as_bytes()).unwrap();
+            let listener = socket();
+            bind(&listener, &address).unwrap();
+            listen(&listener, 8).unwrap();
+            // Stands for the Gofer's pidfd: readable once it is written to.
+            let gofer = eventfd(0, EventfdFlags::empty()).unwrap();
+            let held = gofer.try_clone().unwrap();
+            let kernel = Standin::new(process(args)).unwrap();
+            let thread =
+                spawn(move || Server::new(kernel, listener, held, signals::block()?)?.run());
+            Self { thread, address, gofer }
+        }
+
+        fn connect(&self) -> Channel {
+            let fd = socket();
+            connect(&fd, &self.address).unwrap();
+            Channel::from(fd)
+        }
+
+        fn end(self) -> Result<i32> {
+            self.thread.join().unwrap()
+        }
+    }
+
+    fn null() -> std::fs::File {
+        std::fs::File::open("/dev/null").unwrap()
+    }
+
+    #[test]
+    fn a_container_ends_with_the_status_of_its_first_process() {
+        let served = Served::new("status", &["exit", "7"]);
+        let client = served.connect();
+        assert_eq!(client.ask(Command::Status, &[]).unwrap(), Reply::Status(RunState::Created));
+        let waiter = served.connect();
+        waiter.send(&Request::new(Command::Wait { pid: None }), &[]).unwrap();
+        assert_eq!(client.ask(Command::Start, &[]).unwrap(), Reply::Done);
+        assert_eq!(waiter.reply().unwrap(), Reply::Exited { status: 7 });
+        assert_eq!(served.end().unwrap(), 7);
+    }
+
+    #[test]
+    fn a_second_start_and_another_version_are_refused() {
+        let served = Served::new("twice", &["sleep"]);
+        let client = served.connect();
+        client.ask(Command::Start, &[]).unwrap();
+        assert!(client.ask(Command::Start, &[]).is_err());
+        client.send(&Request { version: 0, command: Command::Status }, &[]).unwrap();
+        assert!(client.reply().unwrap_err().to_string().contains("expected version"));
+        client.ask(Command::Signal { target: Target::Init, signal: 9 }, &[]).unwrap();
+        assert_eq!(served.end().unwrap(), 137);
+    }
+
+    #[test]
+    fn a_process_dies_with_the_connection_that_owns_it() {
+        let served = Served::new("owned", &["sleep"]);
+        let (owner, other) = (served.connect(), served.connect());
+        other.ask(Command::Start, &[]).unwrap();
+        let null = null();
+        let exec = Command::Exec { process: process(&["x"]), host_pid: Some(5), owned: true };
+        let reply = owner.ask(exec, &[null.as_fd(), null.as_fd(), null.as_fd()]).unwrap();
+        let Reply::Started { pid } = reply else { panic!("{reply:?}") };
+        drop(owner);
+        let status = other.ask(Command::Wait { pid: Some(pid) }, &[]).unwrap();
+        assert_eq!(status, Reply::Exited { status: 137 });
+        other.ask(Command::Signal { target: Target::All, signal: 15 }, &[]).unwrap();
+        assert_eq!(served.end().unwrap(), 143);
+    }
+
+    #[test]
+    fn an_exec_without_its_descriptors_is_refused() {
+        let served = Served::new("stdio", &["sleep"]);
+        let client = served.connect();
+        let exec = Command::Exec { process: process(&["x"]), host_pid: None, owned: false };
+        assert!(client.ask(exec, &[]).unwrap_err().to_string().contains("expected 3 descriptors"));
+        client.ask(Command::Signal { target: Target::Init, signal: 9 }, &[]).unwrap();
+        served.end().unwrap();
+    }
+
+    #[test]
+    fn the_end_of_the_gofer_ends_the_sandbox() {
+        let served = Served::new("gofer", &["sleep"]);
+        rustix::io::write(&served.gofer, &1_u64.to_ne_bytes()).unwrap();
+        assert_eq!(served.end().unwrap_err().to_string(), "the Gofer has died");
     }
 }

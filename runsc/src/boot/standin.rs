@@ -1,5 +1,5 @@
-//! Stands in for the Sentry until that can be linked: its first process ends at once with the number in its
-//! second argument when it is called `exit`, else it runs until it is killed.
+//! Stands in for the Sentry in the tests of the control server: a process that is called `exit` ends at once
+//! with the number in its second argument, any other runs until it is killed.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,9 +8,9 @@ use std::sync::Mutex;
 use anyhow::Result;
 use control::{Process, ProcessEntry, Report, Target, WindowSize};
 use rustix::event::{EventfdFlags, eventfd};
+use sentry::Stdio;
 
-use super::BootConfig;
-use super::kernel::{Kernel, Stdio};
+use super::kernel::Kernel;
 
 #[derive(Debug)]
 pub(super) struct Standin {
@@ -19,9 +19,9 @@ pub(super) struct Standin {
 }
 
 impl Standin {
-    pub(super) fn new(config: BootConfig) -> Result<Self> {
+    pub(super) fn new(process: Process) -> Result<Self> {
         let exits = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let processes = Mutex::new(BTreeMap::from([(1, (config.process, None))]));
+        let processes = Mutex::new(BTreeMap::from([(1, (process, None))]));
         Ok(Self { exits, processes })
     }
 

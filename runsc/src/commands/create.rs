@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use control::WindowSize;
 use oci_spec::runtime::Spec;
+use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::console::Pty;
 use crate::container::{Folder, HostProcess, Lock, State, Status, now};
@@ -93,11 +94,13 @@ pub(crate) struct Made {
 /// Makes a container; leaves nothing behind on failure.
 pub(crate) fn make(runtime: &Runtime, new: &New<'_>, pid_file: Option<&Path>) -> Result<Made> {
     let root = runtime.root()?;
+    // Asked before a user namespace makes it 0.
+    let owner = rustix::process::getuid().as_raw();
     if !sandbox::is_privileged() {
         sandbox::enter_user_namespace().context("run as an ordinary user")?;
     }
     let folder = root.create(new.id)?;
-    let mut state = first_state(new)?;
+    let mut state = first_state(new, owner)?;
     let made = Lock::take(&folder).and_then(|lock| {
         folder.write_state(&state)?;
         let sandbox = build(runtime, new, &folder, &mut state, pid_file)?;
@@ -122,7 +125,7 @@ fn with_crash_report(error: anyhow::Error, folder: &Folder) -> anyhow::Error {
     }
 }
 
-fn first_state(new: &New<'_>) -> Result<State> {
+fn first_state(new: &New<'_>, owner: u32) -> Result<State> {
     let spec = &new.bundle.spec;
     let root = spec.root().as_ref().context("config.json: root: missing")?;
     let annotations = spec.annotations().iter().flatten();
@@ -131,7 +134,7 @@ fn first_state(new: &New<'_>) -> Result<State> {
         bundle: new.bundle.path.clone(),
         rootfs: fs::canonicalize(new.bundle.path.join(root.path()))?,
         created: now(),
-        owner: rustix::process::getuid().as_raw(),
+        owner,
         status: Status::Creating,
         sandbox: None,
         gofer: None,
@@ -195,11 +198,19 @@ pub(crate) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     fs::rename(&new, path).with_context(said)
 }
 
+/// Takes note of the end of a child of this very command; others have parents of their own.
+fn reap(process: HostProcess) {
+    if let Some(pid) = Pid::from_raw(process.pid) {
+        let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+    }
+}
+
 /// Removes all that there is of a container.
 pub(crate) fn destroy(runtime: &Runtime, folder: &Folder, state: Option<&State>) -> Result<()> {
     if let Some(state) = state {
         for process in [state.sandbox, state.gofer].into_iter().flatten() {
             process.kill(PATIENCE)?;
+            reap(process);
         }
         cgroup::remove(&state.cgroups)?;
     }

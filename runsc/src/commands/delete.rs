@@ -34,7 +34,7 @@ pub(crate) fn run(runtime: &Runtime, args: &Args) -> Result<()> {
         status.allow(Verb::Delete, &args.id)?;
     }
     if let Some(report) = folder.crash_report() {
-        tracing::warn!("the sandbox had crashed: {}", crate::boot::resolve(&report));
+        tracing::warn!("the sandbox had failed: {}", crate::boot::resolve(&report));
     }
     destroy(runtime, &folder, state.as_ref())
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use clap::CommandFactory;
+use sentry::syscall_table::{Entry, Support, entries};
 
 use crate::cli::Cli;
 
@@ -18,13 +19,26 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     match args.topic.as_deref() {
         None => command.print_help()?,
         Some("platforms") => print!("{PLATFORMS}"),
-        Some("syscalls") => bail!("help syscalls: not supported yet"),
+        Some("syscalls") => print!("{}", syscalls()),
         Some(topic) => match command.find_subcommand_mut(topic) {
             Some(verb) => verb.print_help()?,
             None => bail!("no help about {topic:?}: expected platforms, syscalls or a command"),
         },
     }
     Ok(())
+}
+
+/// One line per system call that is served.
+fn syscalls() -> String {
+    let line = |entry: &Entry| {
+        let support = match entry.support {
+            Support::Full => "full".to_owned(),
+            Support::Partial(missing) => format!("partial: {missing}"),
+        };
+        format!("{:>4}  {:24}  {support}\n", entry.number, entry.name)
+    };
+    let lines: String = entries().map(line).collect();
+    format!("NUMBER  NAME  SUPPORT (any other call is answered with ENOSYS)\n{lines}")
 }
 
 const PLATFORMS: &str = "\

@@ -3,6 +3,6 @@
 /// The rest comes by descriptor; this is for people who look at `ps`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    #[expect(dead_code, reason = "only shown by the host's ps")]
-    id: String,
+    /// The container
+    _id: String,
 }

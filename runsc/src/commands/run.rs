@@ -88,7 +88,7 @@ pub(crate) fn attached(runtime: &Runtime, run: &Run<'_>) -> Result<i32> {
     let crash = made.folder.crash_report();
     let deleted = destroy(runtime, &made.folder, Some(&made.state));
     if let Some(report) = crash {
-        anyhow::bail!("the sandbox has crashed: {}", crate::boot::resolve(&report));
+        anyhow::bail!("the sandbox has failed: {}", crate::boot::resolve(&report));
     }
     let status = status?;
     deleted?;
@@ -124,7 +124,9 @@ fn own_status(made: &Made) -> Result<Option<i32>> {
     }
     let pid = made.state.sandbox.and_then(|sandbox| Pid::from_raw(sandbox.pid));
     let ended = waitpid(pid, WaitOptions::NOHANG).context("wait for the sandbox")?;
-    Ok(ended.and_then(|(_, status)| {
-        status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal))
-    }))
+    let Some((_, status)) = ended else { return Ok(None) };
+    if status.terminating_signal() == Some(libc::SIGSYS) {
+        anyhow::bail!("the sandbox made a host call that its filter forbids");
+    }
+    Ok(status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal)))
 }

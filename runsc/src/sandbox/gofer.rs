@@ -2,6 +2,7 @@
 
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Barrier};
 
 use anyhow::{Context, Result};
 use gofer::{Attach, Config, Limits};
@@ -87,11 +88,16 @@ fn open_path(path: &Path) -> Result<OwnedFd> {
 
 /// Ends this process when the sandbox, which holds the other end, has ended.
 fn follow(lifeline: OwnedFd) -> Result<()> {
-    // Nobody ever writes; read(2) is a call that the Gofer's filter allows.
+    // A thread that still starts makes calls that the Gofer's filter forbids.
+    let started = Arc::new(Barrier::new(2));
+    let running = Arc::clone(&started);
+    // Nobody ever writes; read(2) is a call that the filter allows.
     let wait = move || {
+        running.wait();
         while rustix::io::read(&lifeline, &mut [0]) == Err(rustix::io::Errno::INTR) {}
         exit_now(0);
     };
-    std::thread::Builder::new().name("lifeline".into()).spawn(wait).map(drop)?;
+    std::thread::Builder::new().name("lifeline".into()).spawn(wait)?;
+    started.wait();
     Ok(())
 }

@@ -283,6 +283,26 @@ pub(crate) fn signal_fd(signals: &[libc::c_int]) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// The user at the other end of a Unix socket, as this user namespace sees it.
+///
+/// rustix has this call, but holds the pid in a type without zero, and zero is what a peer of another pid
+/// namespace has.
+pub(crate) fn peer_uid(socket: BorrowedFd<'_>) -> Result<u32> {
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut size = libc::socklen_t::try_from(size_of::<libc::ucred>())?;
+    // SAFETY: the buffer and its size live on this stack and belong together.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &raw mut size,
+        )
+    })?;
+    Ok(peer.uid)
+}
+
 /// Ends the process at once, whatever its threads do.
 pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: _exit touches no memory.

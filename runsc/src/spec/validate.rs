@@ -138,8 +138,24 @@ fn check_linux(linux: &Linux) -> Check {
             return Err(field(format!("{name}.path"), message));
         }
     }
+    for name in ignored(linux) {
+        tracing::info!("config.json: {name}: not supported yet, ignored");
+    }
     absolute("linux.maskedPaths", linux.masked_paths().as_deref())?;
     absolute("linux.readonlyPaths", linux.readonly_paths().as_deref())
+}
+
+/// What engines always write, and a container runs without.
+fn ignored(linux: &Linux) -> Vec<&'static str> {
+    let given = [
+        ("linux.uidMappings", linux.uid_mappings().is_some()),
+        ("linux.gidMappings", linux.gid_mappings().is_some()),
+        ("linux.sysctl", linux.sysctl().is_some()),
+        ("linux.seccomp", linux.seccomp().is_some()),
+        ("linux.devices", linux.devices().is_some()),
+        ("linux.intelRdt", linux.intel_rdt().is_some()),
+    ];
+    given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
 }
 
 fn absolute(name: &str, paths: Option<&[String]>) -> Check {
