@@ -4,15 +4,22 @@
 //! points to once, checks it, and works on the copy.
 #![forbid(unsafe_code)]
 
+mod anon;
 mod args;
+mod creds;
 mod fd;
+mod futex;
 mod memory;
 mod names;
 mod path;
+mod poll;
 mod process;
 mod signal;
 pub mod strace;
+mod system;
 pub mod table;
+mod time;
+mod transfer;
 
 pub use args::Args;
 pub use table::{Entry, Support, Table};

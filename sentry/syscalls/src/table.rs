@@ -5,7 +5,10 @@ use std::fmt;
 use abi::Errno;
 use kernel::{Cx, SysResult, SyscallTable};
 
-use crate::{Args, fd, memory, path, process, signal, strace};
+use crate::{
+    Args, anon, creds, fd, futex, memory, path, poll, process, signal, strace, system, time,
+    transfer,
+};
 
 /// A handler.
 pub type Handler = fn(&mut Cx<'_>, Args) -> SysResult;
@@ -60,8 +63,20 @@ pub(crate) const fn partial(
 }
 
 /// The families, each with its lines in order of number.
-const FAMILIES: &[&[Entry]] =
-    &[fd::TABLE, memory::TABLE, path::TABLE, process::TABLE, signal::TABLE];
+const FAMILIES: &[&[Entry]] = &[
+    anon::TABLE,
+    creds::TABLE,
+    fd::TABLE,
+    futex::TABLE,
+    memory::TABLE,
+    path::TABLE,
+    poll::TABLE,
+    process::TABLE,
+    signal::TABLE,
+    system::TABLE,
+    time::TABLE,
+    transfer::TABLE,
+];
 
 /// One more than the highest number that can be served.
 const SIZE: usize = 512;
