@@ -134,7 +134,7 @@ mod tests {
         let received = recvmsg(&connection, &mut parts, &mut beside, RecvFlags::empty()).unwrap();
         assert_eq!(&payload[..received.bytes], pty.name.as_bytes());
         let Some(RecvAncillaryMessage::ScmRights(mut fds)) = beside.drain().next() else {
-            panic!("no descriptor");
+            unreachable!("no descriptor");
         };
         assert_eq!(size_of(fds.next().unwrap()), WindowSize { rows: 10, columns: 20 });
     }

@@ -29,7 +29,7 @@ fn program(rooms: &[Calls]) -> Result<BpfProgram> {
 }
 
 const PROT_EXEC: u64 = 4;
-/// Requests of terminals and FIONREAD, FIONBIO are all in here (ioctl_tty(2)).
+/// Requests of terminals and FIONREAD, FIONBIO are all in here (`ioctl_tty(2)`).
 const TERMINAL_REQUESTS: u64 = 0x5400;
 const TERMINAL_MASK: u64 = 0xff00;
 const TIOCSTI: u64 = 0x5412;

@@ -33,7 +33,7 @@ pub(super) fn install(file: &OwnedFd) -> Result<()> {
     Ok(())
 }
 
-/// Where this executable was loaded (proc_pid_maps(5): its first line is the image's, as ELF files are
+/// Where this executable was loaded (`proc_pid_maps(5)`: its first line is the image's, as ELF files are
 /// mapped lowest first and nothing lies below).
 fn image_start() -> Result<u64> {
     let maps = fs::read_to_string("/proc/self/maps").context("read /proc/self/maps")?;

@@ -181,13 +181,13 @@ impl<K: Kernel> Server<K> {
                 return Ok(Some(Reply::Started { pid }));
             }
             Command::Save => self.save(fds)?,
-            command => return self.obey_simple(command).map(Some),
+            ref command => return self.obey_simple(command).map(Some),
         }
         Ok(Some(Reply::Done))
     }
 
-    fn obey_simple(&mut self, command: Command) -> Result<Reply, Report> {
-        match command {
+    fn obey_simple(&mut self, command: &Command) -> Result<Reply, Report> {
+        match *command {
             Command::Start => self.start()?,
             Command::Status => return Ok(Reply::Status(self.state)),
             Command::Signal { target, signal } => self.kernel.signal(target, signal)?,
@@ -353,7 +353,7 @@ mod tests {
         let null = null();
         let exec = Command::Exec { process: process(&["x"]), host_pid: Some(5), owned: true };
         let reply = owner.ask(exec, &[null.as_fd(), null.as_fd(), null.as_fd()]).unwrap();
-        let Reply::Started { pid } = reply else { panic!("{reply:?}") };
+        let Reply::Started { pid } = reply else { unreachable!("{reply:?}") };
         drop(owner);
         let status = other.ask(Command::Wait { pid: Some(pid) }, &[]).unwrap();
         assert_eq!(status, Reply::Exited { status: 137 });

@@ -11,7 +11,7 @@ use oci_spec::runtime::Spec;
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use crate::console::Pty;
-use crate::container::{Folder, HostProcess, Lock, State, Status, now};
+use crate::container::{Folder, HostProcess, Lock, State, Status, hooks, now};
 use crate::runtime::Runtime;
 use crate::sandbox::cgroup::{self, Cgroups};
 use crate::sandbox::{self, Order, Stdio};
@@ -141,6 +141,7 @@ fn first_state(new: &New<'_>, owner: u32) -> Result<State> {
         creator: HostProcess::of(rustix::process::getpid().as_raw_pid()).ok(),
         cgroups: Vec::new(),
         annotations: annotations.map(|(key, value)| (key.clone(), value.clone())).collect(),
+        hooks: spec.hooks().clone(),
         process: spec.process().as_ref().map(spec::convert).unwrap_or_default(),
     })
 }
@@ -180,6 +181,9 @@ fn build(
     (state.gofer, state.sandbox) = (Some(gofer), Some(sandbox));
     folder.write_state(state)?;
     let ready = launched.finish()?;
+    for hook in state.hooks.iter().flat_map(hooks::before_creation) {
+        hooks::run(hook, &super::state::show(state, Status::Creating).to_string())?;
+    }
     if let Some(path) = pid_file {
         write_pid_file(path, sandbox.pid)?;
     }
@@ -208,11 +212,22 @@ fn reap(process: HostProcess) {
 /// Removes all that there is of a container.
 pub(crate) fn destroy(runtime: &Runtime, folder: &Folder, state: Option<&State>) -> Result<()> {
     if let Some(state) = state {
-        for process in [state.sandbox, state.gofer].into_iter().flatten() {
-            process.kill(PATIENCE)?;
-            reap(process);
-        }
-        cgroup::remove(&state.cgroups)?;
+        end(state)?;
     }
-    runtime.root()?.remove(folder)
+    runtime.root()?.remove(folder)?;
+    let hooks = state.and_then(|state| Some((state, state.hooks.as_ref()?.poststop().as_ref()?)));
+    if let Some((state, hooks)) = hooks {
+        let shown = super::state::show(state, Status::Stopped).to_string();
+        hooks::run_after(Some(hooks), &shown);
+    }
+    Ok(())
+}
+
+/// Ends the processes of a container and removes its cgroups.
+fn end(state: &State) -> Result<()> {
+    for process in [state.sandbox, state.gofer].into_iter().flatten() {
+        process.kill(PATIENCE)?;
+        reap(process);
+    }
+    cgroup::remove(&state.cgroups)
 }

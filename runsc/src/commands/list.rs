@@ -2,12 +2,10 @@
 
 use anyhow::Result;
 use clap::ValueEnum;
-use serde_json::json;
 
-use super::state::current;
+use super::state::{current, show};
 use crate::container::{State, Status};
 use crate::runtime::Runtime;
-use crate::spec::OCI_VERSION;
 
 /// Arguments of `list`.
 #[derive(Debug, clap::Args)]
@@ -44,24 +42,15 @@ pub(crate) fn run(runtime: &Runtime, args: &Args) -> Result<()> {
     }
     match args.format {
         _ if args.quiet => containers.iter().for_each(|(_, state)| println!("{}", state.id)),
-        Format::Json => println!("{}", serde_json::Value::from_iter(containers.iter().map(show))),
+        Format::Json => println!(
+            "{}",
+            serde_json::Value::from_iter(
+                containers.iter().map(|(status, state)| show(state, *status))
+            )
+        ),
         Format::Table => print!("{}", table(&containers)),
     }
     Ok(())
-}
-
-fn show((status, state): &(Status, State)) -> serde_json::Value {
-    json!({
-        "ociVersion": OCI_VERSION,
-        "id": state.id,
-        "pid": state.pid(),
-        "status": status,
-        "bundle": state.bundle,
-        "rootfs": state.rootfs,
-        "created": state.created,
-        "owner": state.owner.to_string(),
-        "annotations": state.annotations,
-    })
 }
 
 fn table(containers: &[(Status, State)]) -> String {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use control::Command;
 
-use crate::container::{Folder, State, Status, Verb};
+use crate::container::{Folder, State, Status, Verb, hooks};
 use crate::runtime::{Runtime, connect};
 
 /// Arguments of `start`.
@@ -25,5 +25,8 @@ pub(crate) fn start(folder: &Folder, state: &mut State) -> Result<()> {
     super::state::current(folder, state).allow(Verb::Start, &state.id)?;
     connect(folder, state)?.ask(Command::Start, &[])?;
     state.status = Status::Running;
-    folder.write_state(state)
+    folder.write_state(state)?;
+    let after = state.hooks.as_ref().and_then(|hooks| hooks.poststart().as_ref());
+    hooks::run_after(after, &super::state::show(state, Status::Running).to_string());
+    Ok(())
 }

@@ -30,7 +30,7 @@ pub(crate) fn run(runtime: &Runtime, args: &Args) -> Result<()> {
 }
 
 /// The state as JSON.
-fn show(state: &State, status: Status) -> Value {
+pub(super) fn show(state: &State, status: Status) -> Value {
     json!({
         "ociVersion": OCI_VERSION,
         "id": state.id,

@@ -1,6 +1,7 @@
 //! One container as `runsc` keeps it under `--root`: a folder with `state.json`, a lock and the control socket.
 
 mod folder;
+pub(crate) mod hooks;
 mod id;
 mod lock;
 mod process;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct HostProcess {
     /// The pid in the pid namespace of `runsc`.
     pub(crate) pid: i32,
-    /// Start time in clock ticks since boot (proc_pid_stat(5), field 22).
+    /// Start time in clock ticks since boot (`proc_pid_stat(5)`, field 22).
     started: u64,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use oci_spec::runtime::Hooks;
 use serde::{Deserialize, Serialize};
 
 use super::{HostProcess, Status};
@@ -33,6 +34,9 @@ pub(crate) struct State {
     pub(crate) cgroups: Vec<PathBuf>,
     /// From config.json.
     pub(crate) annotations: BTreeMap<String, String>,
+    /// Programs that the engine wants to run later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) hooks: Option<Hooks>,
     /// The environment, user and capabilities that `exec` starts from.
     pub(crate) process: control::Process,
 }
@@ -75,6 +79,7 @@ mod tests {
             creator: None,
             cgroups: Vec::new(),
             annotations: BTreeMap::new(),
+            hooks: None,
             process: control::Process::default(),
         }
     }

@@ -124,7 +124,7 @@ fn is_name(component: &std::path::Component<'_>) -> bool {
     matches!(component, std::path::Component::Normal(_))
 }
 
-/// The cgroup trees in a mountinfo text (proc_pid_mountinfo(5)).
+/// The cgroup trees in a mountinfo text (`proc_pid_mountinfo(5)`).
 fn trees(mountinfo: &str) -> Vec<Tree> {
     mountinfo.lines().filter_map(tree).collect()
 }

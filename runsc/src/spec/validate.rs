@@ -26,6 +26,7 @@ pub(super) fn check(spec: &Spec, bundle: &Path) -> Check {
         Some(process) => check_process(process, "process.")?,
     }
     mounts::plan(spec, bundle)?;
+    check_hooks(spec)?;
     spec.linux().as_ref().map_or(Ok(()), check_linux)
 }
 
@@ -143,6 +144,21 @@ fn check_linux(linux: &Linux) -> Check {
     }
     absolute("linux.maskedPaths", linux.masked_paths().as_deref())?;
     absolute("linux.readonlyPaths", linux.readonly_paths().as_deref())
+}
+
+fn check_hooks(spec: &Spec) -> Check {
+    let Some(hooks) = spec.hooks() else { return Ok(()) };
+    let inside = [
+        ("createContainer", hooks.create_container()),
+        ("startContainer", hooks.start_container()),
+    ];
+    match inside.iter().find(|(_, hooks)| hooks.as_ref().is_some_and(|hooks| !hooks.is_empty())) {
+        Some((name, _)) => Err(field(
+            format!("hooks.{name}"),
+            "expected none: no program of the host runs in a sandbox",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// What engines always write, and a container runs without.
@@ -276,6 +292,8 @@ mod tests {
                 json!({"namespaces": [{"type": "network", "path": "net"}]}),
                 "linux.namespaces[0].path",
             ),
+            ("/hooks", json!({"startContainer": [{"path": "/bin/true"}]}), "hooks.startContainer"),
+            ("/hooks", json!({"prestart": [{"args": []}]}), "hooks.prestart[0]"),
             ("/linux", json!({"maskedPaths": ["proc/kcore"]}), "linux.maskedPaths[0]"),
         ];
         for (at, value, name) in cases {
