@@ -12,6 +12,7 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("/usr/bin/gcc", "gcc", "guest programs are written in C"),
     ("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev", "guest programs and runsc are static"),
     ("/bin/busybox", "busybox-static", "the smallest root file system"),
+    ("/usr/sbin/runc", "runc", "tells whether a test of containers is right"),
 ];
 
 /// Only for the tests that take minutes.
