@@ -62,8 +62,9 @@ fn prepare(config: BootConfig, crash: &OwnedFd) -> Result<Server<Sentry>> {
     drop_capabilities(CapabilitySet::empty()).map_err(step("drop capabilities"))?;
     let platform = platform::choose(&config.options).map_err(step("start the platform"))?;
     let kernel = sentry::make(platform, config).map_err(step("start the Sentry"))?;
+    let server = Server::new(kernel, listener, gofer, signals)?;
     filters::install().map_err(step("install the seccomp filter"))?;
-    Server::new(kernel, listener, gofer, signals)
+    Ok(server)
 }
 
 fn step(name: &'static str) -> impl Fn(anyhow::Error) -> Report {

@@ -5,9 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use control::Startup;
+use control::{Report, Startup};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::cgroup::Cgroups;
 use super::descriptors::{Descriptors, write_configuration};
@@ -17,7 +18,7 @@ use super::startup::wait_until_ready;
 use super::{GoferConfig, GoferMount};
 use crate::boot::{BootConfig, Numbers};
 use crate::channel::{self, Channel};
-use crate::container::{Folder, HostProcess};
+use crate::container::{Folder, HostProcess, wait_for_end};
 use crate::options::Options;
 use crate::spec::{FileSystem, Mount};
 
@@ -78,10 +79,33 @@ impl Launched {
     pub(crate) fn finish(self) -> Result<Ready> {
         self.gofer.waiting.open_gate().context("start the Gofer")?;
         let (_, pidfd) = self.sandbox.waiting.open_gate().context("start the Sentry")?;
-        wait_until_ready(&self.gofer.startup, "Gofer")?;
-        wait_until_ready(&self.sandbox.startup, "Sentry")?;
+        hear(&self.gofer.startup, "Gofer", self.gofer.process)?;
+        hear(&self.sandbox.startup, "Sentry", self.sandbox.process)?;
         Ok(Ready { startup: self.sandbox.startup, pidfd })
     }
+}
+
+/// Waits until a process is ready; if it has died silently, adds how.
+fn hear(startup: &Channel, who: &str, process: HostProcess) -> Result<()> {
+    wait_until_ready(startup, who).map_err(|error| match signal_of(process) {
+        Some(signal) if error.downcast_ref::<Report>().is_none() => {
+            let forbidden = "a host call that its filter forbids";
+            let why = if signal == libc::SIGSYS { forbidden } else { "killed" };
+            error.context(format!("signal {signal} ({why})"))
+        }
+        _ => error,
+    })
+}
+
+/// The signal that ended a child.
+fn signal_of(process: HostProcess) -> Option<i32> {
+    // Its channel closes a moment before it can be waited for.
+    let pidfd = process.open();
+    if let Some(pidfd) = pidfd {
+        wait_for_end(&pidfd, std::time::Duration::from_secs(1)).ok()?;
+    }
+    let (_, status) = waitpid(Pid::from_raw(process.pid), WaitOptions::NOHANG).ok()??;
+    status.terminating_signal()
 }
 
 /// A sandbox whose container can be started.
