@@ -1,20 +1,20 @@
-//! The host's clocks (clock_gettime(2), through the vDSO: no host call on usual hosts).
+//! The host's clocks (`clock_gettime(2)`, through the vDSO: no host call on usual hosts).
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-/// Nanoseconds of CLOCK_MONOTONIC: stops while the host is suspended. Never waits.
+/// Nanoseconds of `CLOCK_MONOTONIC`: stops while the host is suspended. Never waits.
 #[must_use]
 pub fn monotonic_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::Monotonic))
 }
 
-/// Nanoseconds since 1970 (CLOCK_REALTIME). Never waits.
+/// Nanoseconds since 1970 (`CLOCK_REALTIME`). Never waits.
 #[must_use]
 pub fn realtime_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::Realtime))
 }
 
-/// Nanoseconds of CLOCK_BOOTTIME: goes on while the host is suspended. Never waits.
+/// Nanoseconds of `CLOCK_BOOTTIME`: goes on while the host is suspended. Never waits.
 #[must_use]
 pub fn boottime_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::Boottime))

@@ -15,7 +15,7 @@ use rustix::{
 
 use crate::Readiness;
 
-/// Bytes of the kernel's `struct termios` (ioctl_tty(2)), as TCGETS fills it.
+/// Bytes of the kernel's `struct termios` (`ioctl_tty(2)`), as TCGETS fills it.
 pub const TERMIOS_BYTES: usize = 36;
 
 /// Most bytes that a write to a file description shared with others hands over at once: a pipe

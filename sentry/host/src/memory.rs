@@ -27,7 +27,7 @@ unsafe impl Send for MemoryObject {}
 unsafe impl Sync for MemoryObject {}
 
 impl MemoryObject {
-    /// Makes an object of `size_bytes` (sparse: nothing is allocated yet). Calls memfd_create,
+    /// Makes an object of `size_bytes` (sparse: nothing is allocated yet). Calls `memfd_create`,
     /// ftruncate and mmap.
     ///
     /// # Errors

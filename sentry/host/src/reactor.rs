@@ -62,7 +62,7 @@ struct Watches {
 const ALARM: u64 = 0;
 
 impl Reactor {
-    /// Makes one with nothing to watch (epoll_create1, timerfd_create).
+    /// Makes one with nothing to watch (`epoll_create1`, `timerfd_create`).
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl Reactor {
     }
 
     /// Tells `target` of each change of `fd`'s readiness from now on, first of its present state
-    /// (epoll_ctl, edge-triggered).
+    /// (`epoll_ctl`, edge-triggered).
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ impl Reactor {
         let _ = epoll::delete(&self.epoll, fd);
     }
 
-    /// Lets `turn` return at `deadline_ns` of CLOCK_MONOTONIC (timerfd_settime); `None` takes the
+    /// Lets `turn` return at `deadline_ns` of `CLOCK_MONOTONIC` (`timerfd_settime`); `None` takes the
     /// alarm back. It replaces the alarm that was set before.
     pub fn set_alarm(&self, deadline_ns: Option<u64>) {
         // Zero would disarm it; any time in the past rings at once.
@@ -116,7 +116,7 @@ impl Reactor {
         let _ = timerfd_settime(&self.alarm, TimerfdTimerFlags::ABSTIME, &spec);
     }
 
-    /// Waits for changes or the alarm, and tells the targets (epoll_pwait; read for the alarm).
+    /// Waits for changes or the alarm, and tells the targets (`epoll_pwait`; read for the alarm).
     /// For the I/O thread only.
     pub fn turn(&self) {
         let mut space =

@@ -18,7 +18,7 @@ pub fn spawn(name: &str, main: impl FnOnce() + Send + 'static) -> io::Result<()>
     thread::Builder::new().name(name.to_owned()).spawn(main).map(drop)
 }
 
-/// Binds the calling host thread to one CPU (sched_setaffinity).
+/// Binds the calling host thread to one CPU (`sched_setaffinity`).
 ///
 /// # Errors
 ///
@@ -32,7 +32,7 @@ pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
     Ok(rustix::thread::sched_setaffinity(None, &set)?)
 }
 
-/// The CPUs that the calling host thread may use (sched_getaffinity), in order.
+/// The CPUs that the calling host thread may use (`sched_getaffinity`), in order.
 #[must_use]
 pub fn allowed_cpus() -> Vec<usize> {
     match rustix::thread::sched_getaffinity(None) {
@@ -41,7 +41,7 @@ pub fn allowed_cpus() -> Vec<usize> {
     }
 }
 
-/// Lets another host thread run (sched_yield).
+/// Lets another host thread run (`sched_yield`).
 pub fn yield_now() {
     rustix::thread::sched_yield();
 }

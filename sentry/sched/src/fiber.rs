@@ -13,7 +13,7 @@ use crate::{
 /// How long to wait, and what else may end the wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wait {
-    /// Ends the wait at this time of CLOCK_MONOTONIC.
+    /// Ends the wait at this time of `CLOCK_MONOTONIC`.
     pub deadline_ns: Option<u64>,
     /// True if [`Entity::interrupt`] ends the wait.
     pub interruptible: bool,
@@ -80,6 +80,7 @@ impl<'a> Fiber<'a> {
     /// A wake that came before counts. It may come from an earlier wait's waker, so the caller
     /// looks at its condition after each (see [`crate::wait_until`]).
     #[track_caller]
+    #[must_use]
     pub fn block(&self, wait: Wait) -> Wake {
         let mode = if wait.interruptible { Mode::Interruptible } else { Mode::Uninterruptible };
         self.wait(mode, wait.deadline_ns)

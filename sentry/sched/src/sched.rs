@@ -56,6 +56,7 @@ impl Sched {
     ///
     /// When the host refuses an epoll set or a timer.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "each executor gets a share of it")]
     pub fn new(executors: usize, kicker: Arc<dyn Kicker>) -> Arc<Self> {
         let reactor = Reactor::new().unwrap_or_else(|error| unreachable!("epoll: {error}"));
         let reactor = Arc::new(reactor);
@@ -178,7 +179,7 @@ impl Sched {
         &self.workers
     }
 
-    /// Now, in nanoseconds of CLOCK_MONOTONIC.
+    /// Now, in nanoseconds of `CLOCK_MONOTONIC`.
     #[must_use]
     pub fn now_ns(&self) -> u64 {
         host::clock::monotonic_ns()

@@ -92,7 +92,6 @@ impl Sched {
     /// gets a stack. Only [`crate::Fiber::block_through`] is waited for.
     ///
     /// Not to be called by an entity, which would wait for itself.
-    #[must_use]
     pub fn stop(self: &Arc<Self>) -> StopGuard {
         debug_assert!(host::thread::executor().is_none(), "stop() called by an entity");
         self.stops.begin();
@@ -106,7 +105,7 @@ impl Sched {
 
 /// Keeps all entities at rest; dropping it lets them go on.
 #[derive(Debug)]
-#[must_use]
+#[must_use = "all go on when it is dropped"]
 pub struct StopGuard {
     sched: Arc<Sched>,
 }

@@ -67,7 +67,8 @@ impl Tick {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use std::sync::{Arc, Mutex};
 

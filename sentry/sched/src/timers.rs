@@ -12,7 +12,7 @@ use crate::Mutex;
 
 /// What a timer does when its time has come. Runs on the I/O thread: it must be short.
 pub trait Fire: Send + Sync {
-    /// The deadline has passed; it is `now_ns` of CLOCK_MONOTONIC.
+    /// The deadline has passed; it is `now_ns` of `CLOCK_MONOTONIC`.
     fn fire(&self, now_ns: u64);
 }
 
@@ -43,7 +43,7 @@ impl Timers {
         Self { set: Mutex::new(set), reactor }
     }
 
-    /// Lets `target` fire once, at `deadline_ns` of CLOCK_MONOTONIC or soon after. Makes a host
+    /// Lets `target` fire once, at `deadline_ns` of `CLOCK_MONOTONIC` or soon after. Makes a host
     /// call only if no earlier one is armed.
     pub fn arm(&self, deadline_ns: u64, target: Weak<dyn Fire>) -> TimerId {
         let mut set = self.set.lock();
@@ -99,7 +99,8 @@ impl fmt::Debug for Timers {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
 

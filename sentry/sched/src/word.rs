@@ -237,7 +237,8 @@ fn end_of_wait(word: u32) -> Option<Wake> {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
 
@@ -309,12 +310,13 @@ mod tests {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(test)]
+#[cfg(loom)]
 mod loom_tests {
     use loom::{
         sync::{
             Arc,
-            atomic::{AtomicBool, AtomicUsize, Ordering},
+            atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
         },
         thread,
     };
@@ -333,18 +335,18 @@ mod loom_tests {
         fn take(&self, effect: Effect) {
             match effect {
                 Effect::Nothing => return,
-                Effect::Enqueue => self.queued.fetch_add(1, Ordering::SeqCst),
-                Effect::Kick => self.kicks.fetch_add(1, Ordering::SeqCst),
+                Effect::Enqueue => self.queued.fetch_add(1, SeqCst),
+                Effect::Kick => self.kicks.fetch_add(1, SeqCst),
             };
             self.parker.unpark();
         }
 
         /// Waits until the entity has been queued, and takes it out.
         fn suspend(&self, word: &Word) {
-            while self.queued.load(Ordering::SeqCst) == 0 {
+            while self.queued.load(SeqCst) == 0 {
                 self.parker.park();
             }
-            assert_eq!(self.queued.fetch_sub(1, Ordering::SeqCst), 1, "queued twice");
+            assert_eq!(self.queued.fetch_sub(1, SeqCst), 1, "queued twice");
             word.run();
         }
     }
@@ -373,15 +375,15 @@ mod loom_tests {
             let waker = thread::spawn({
                 let (word, home, ready) = (word.clone(), home.clone(), ready.clone());
                 move || {
-                    ready.store(true, Ordering::Relaxed);
+                    ready.store(true, Relaxed);
                     home.take(word.wake());
                 }
             });
-            while !ready.load(Ordering::Relaxed) {
+            while !ready.load(Relaxed) {
                 assert_eq!(block(&word, &home, Mode::Interruptible), Wake::Woken);
             }
             waker.join().unwrap();
-            assert_eq!(home.queued.load(Ordering::SeqCst), 0);
+            assert_eq!(home.queued.load(SeqCst), 0);
         });
     }
 
@@ -401,7 +403,7 @@ mod loom_tests {
             for other in others {
                 other.join().unwrap();
             }
-            assert_eq!(home.queued.load(Ordering::SeqCst), 0);
+            assert_eq!(home.queued.load(SeqCst), 0);
             assert!(word.interrupt_pending());
         });
     }
@@ -421,7 +423,7 @@ mod loom_tests {
             assert_eq!(block(&word, &home, Mode::Uninterruptible), Wake::Woken);
             timer.join().unwrap();
             waker.join().unwrap();
-            assert_eq!(home.queued.load(Ordering::SeqCst), 0);
+            assert_eq!(home.queued.load(SeqCst), 0);
         });
     }
 
@@ -435,7 +437,7 @@ mod loom_tests {
             });
             if word.enter_user() {
                 // Application code ends only by the kick.
-                while home.kicks.load(Ordering::SeqCst) == 0 {
+                while home.kicks.load(SeqCst) == 0 {
                     home.parker.park();
                 }
                 word.leave_user();

@@ -8,11 +8,12 @@ use sched::{Leave, Wait, Wake};
 const COUNT: usize = 5_000;
 const MOST_BYTES_EACH: usize = 16 * 1024;
 
-/// Resident anonymous memory of this process (`RssAnon` in proc_pid_status(5)).
+/// Resident anonymous memory of this process (`RssAnon` in `proc_pid_status(5)`).
 fn resident_bytes() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+    let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("RssAnon");
+    let number = line.split_whitespace().nth(1).and_then(|number| number.parse::<usize>().ok());
+    number.expect("a number of KiB") * 1024
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn wakes_sent_to_a_lone_computing_entity_kick_it_once() {
         .map(|_| {
             let done = latch.clone();
             start(&sched, move |fiber| {
-                fiber.block(Wait::default());
+                assert_eq!(fiber.block(Wait::default()), Wake::Woken);
                 done.done();
                 Leave::Exit
             })

@@ -29,7 +29,7 @@ struct Player {
 
 impl Player {
     fn roll(&self, limit: u64) -> u64 {
-        self.dice.lock().unwrap().below(limit)
+        self.dice.lock().expect("dice").below(limit)
     }
 
     /// Waits for its turn in one of several ways, some of them ended by others.
@@ -66,7 +66,7 @@ impl Player {
                 }
                 2 => {
                     let deadline_ns = Some(fiber.sched().now_ns() + self.roll(30_000));
-                    fiber.block(Wait { deadline_ns, interruptible: false });
+                    let _ = fiber.block(Wait { deadline_ns, interruptible: false });
                 }
                 _ => {}
             }
@@ -107,7 +107,8 @@ fn play(executors: usize, rounds: usize, seed: u64) {
         move || {
             let mut dice = Dice(seed);
             while !over.load(SeqCst) {
-                let entity = &entities[usize::try_from(dice.below(2 * PAIRS as u64)).unwrap()];
+                let entity =
+                    &entities[usize::try_from(dice.below(2 * PAIRS as u64)).expect("small")];
                 match dice.below(100) {
                     0 => drop(sched.stop()),
                     1..40 => entity.wake(),
@@ -119,7 +120,7 @@ fn play(executors: usize, rounds: usize, seed: u64) {
     });
     latch.wait();
     over.store(true, SeqCst);
-    trouble.join().unwrap();
+    trouble.join().expect("the troublemaker");
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn play(fiber: &Fiber<'_>, table: &Table, me: usize, rounds: usize) -> Leave {
         }
         table.turn.fetch_add(1, SeqCst);
         table.queues[1 - me].notify(1);
-        if turn.unwrap() + 2 > rounds {
+        if turn.is_ok_and(|turn| turn + 2 > rounds) {
             return Leave::Exit;
         }
         if fiber.boundary() == Boundary::Leave {
@@ -133,7 +133,7 @@ fn an_interrupt_ends_interruptible_waits_only() {
         Leave::Exit
     });
     let step = |count: usize| {
-        until("a step", || seen.lock().unwrap().len() == count && entity.is_blocked())
+        until("a step", || seen.lock().unwrap().len() == count && entity.is_blocked());
     };
     step(0);
     entity.interrupt();

@@ -97,14 +97,15 @@ impl Latch {
     }
 
     pub(crate) fn done(&self) {
-        *self.0.0.lock().unwrap() -= 1;
+        *self.0.0.lock().expect("a latch") -= 1;
         self.0.1.notify_all();
     }
 
     #[track_caller]
     pub(crate) fn wait(&self) {
-        let left = self.0.0.lock().unwrap();
-        let (left, _) = self.0.1.wait_timeout_while(left, LIMIT, |left| *left > 0).unwrap();
+        let left = self.0.0.lock().expect("a latch");
+        let (left, _) =
+            self.0.1.wait_timeout_while(left, LIMIT, |left| *left > 0).expect("a latch");
         assert_eq!(*left, 0, "not done in time");
     }
 }
