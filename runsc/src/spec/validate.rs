@@ -304,6 +304,40 @@ mod tests {
         }
     }
 
+    /// All paths to values in a configuration, as JSON pointers.
+    fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+        found.push(at.to_owned());
+        match value {
+            Value::Object(fields) => {
+                fields.iter().for_each(|(key, v)| pointers(v, &format!("{at}/{key}"), found));
+            }
+            Value::Array(items) => {
+                (0..).zip(items).for_each(|(i, v): (usize, _)| {
+                    pointers(v, &format!("{at}/{i}"), found);
+                });
+            }
+            _ => {}
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_value_anywhere_makes_the_checks_panic(place: usize, kind in 0..8_usize) {
+            let mut config = crate::spec::bundle_spec(&["sh".into()]);
+            let mut places = Vec::new();
+            pointers(&config, "", &mut places);
+            let odd = [
+                json!(null), json!(-1), json!(u64::MAX), json!(1.5), json!(""),
+                json!("\0/../é"), json!([[]]), json!({"": {}}),
+            ];
+            let place = &places[place % places.len()];
+            *config.pointer_mut(place).unwrap() = odd[kind].clone();
+            if let Err(report) = result(&config) {
+                proptest::prop_assert!(!report.to_string().is_empty());
+            }
+        }
+    }
+
     #[test]
     fn a_missing_root_file_system_gives_the_errno() {
         assert_eq!(complaint("/root/path", json!("absent")).errno, Some(2));
