@@ -110,6 +110,14 @@ pub(crate) enum Verb {
     Events(commands::events::Args),
     /// Change the limits of a container
     Update(commands::update::Args),
+    /// Save a container to files
+    #[command(hide = true)]
+    Checkpoint(commands::checkpoint::Args),
+    /// Run a container from such files
+    #[command(hide = true)]
+    Restore(commands::restore::Args),
+    /// Look inside a sandbox
+    Debug(commands::debug::Args),
     /// Write an example config.json
     Spec(commands::spec::Args),
     /// Show what this runtime can do, for engines

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use control::WindowSize;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::net::{
@@ -59,6 +59,21 @@ impl Pty {
         let payload = [IoSlice::new(self.name.as_bytes())];
         sendmsg(&fd, &payload, &mut beside, SendFlags::NOSIGNAL).with_context(said)?;
         Ok(())
+    }
+}
+
+/// The pty of a process that somebody else attends to: a process with a terminal needs a console socket to
+/// send its master to, and one without has no use for it.
+pub(crate) fn for_engine(size: Option<WindowSize>, socket: Option<&Path>) -> Result<Option<Pty>> {
+    match (size, socket) {
+        (None, None) => Ok(None),
+        (Some(size), Some(socket)) => {
+            let pty = Pty::open(size)?;
+            pty.send_master(socket)?;
+            Ok(Some(pty))
+        }
+        (Some(_), None) => bail!("process.terminal is true: expected --console-socket"),
+        (None, Some(_)) => bail!("--console-socket: process.terminal is not true"),
     }
 }
 

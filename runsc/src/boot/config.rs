@@ -55,6 +55,8 @@ pub(crate) struct Numbers {
     pub(crate) stdio: Vec<RawFd>,
     /// The slave of its host pty.
     pub(crate) terminal: Option<RawFd>,
+    /// State and pages of a saved sandbox, if it goes on from one.
+    pub(crate) image: Vec<RawFd>,
     /// Sockets to the Gofer: the root, then the bind mounts in their order.
     pub(crate) files: Vec<RawFd>,
 }

@@ -14,6 +14,9 @@ use crate::spec::{self, FileSystem};
 
 /// Makes the Sentry of `config`, with its first process not yet running.
 pub(super) fn make(chosen: Chosen, config: BootConfig) -> Result<Sentry> {
+    if !config.numbers.image.is_empty() {
+        anyhow::bail!("restore: not supported yet");
+    }
     let Chosen { platform, memory, executors } = chosen;
     let mut sockets = config.numbers.files.iter().copied();
     let root = RootFs {

@@ -1,7 +1,7 @@
 //! `create`: everything up to the point where init could run.
 
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use control::WindowSize;
 use oci_spec::runtime::Spec;
 use rustix::process::{Pid, WaitOptions, waitpid};
 
+use super::checkpoint::Image;
 use crate::console::Pty;
 use crate::container::{Folder, HostProcess, Lock, State, Status, hooks, now};
 use crate::runtime::Runtime;
@@ -55,7 +56,8 @@ pub(crate) fn run(runtime: &Runtime, args: &Args) -> Result<()> {
         (Some(_), None) => bail!("config.json: process.terminal: true needs --console-socket"),
         (None, Some(_)) => bail!("--console-socket: config.json has process.terminal false"),
     };
-    let order = New { id: &args.id, bundle: &bundle, overlay: false, pty: pty.as_ref() };
+    let order =
+        New { id: &args.id, bundle: &bundle, overlay: false, image: None, pty: pty.as_ref() };
     let made = make(runtime, &order, args.pid_file.as_deref())?;
     drop(made);
     Ok(())
@@ -75,6 +77,8 @@ pub(crate) struct New<'a> {
     pub(crate) bundle: &'a Bundle,
     /// Keep changes to its root in memory.
     pub(crate) overlay: bool,
+    /// What to go on from.
+    pub(crate) image: Option<&'a Image>,
     /// Its terminal; stdio is handed on without one.
     pub(crate) pty: Option<&'a Pty>,
 }
@@ -159,7 +163,7 @@ fn build(
     cgroups.made().clone_into(&mut state.cgroups);
     folder.write_state(state)?;
     let stdio = match new.pty {
-        Some(pty) => Stdio::Terminal(std::os::fd::AsFd::as_fd(&pty.slave)),
+        Some(pty) => Stdio::Terminal(pty.slave.as_fd()),
         None => Stdio::Inherited([
             rustix::stdio::stdin(),
             rustix::stdio::stdout(),
@@ -171,6 +175,7 @@ fn build(
         spec,
         rootfs: &state.rootfs,
         overlay: new.overlay,
+        image: new.image.map(|image| [image.state.as_fd(), image.pages.as_fd()]),
         mounts: spec::plan(spec, &new.bundle.path)?,
         options: &global.options(),
         log: runtime.sandbox_log()?,

@@ -36,7 +36,7 @@ pub(crate) fn run(runtime: &Runtime, args: Args) -> Result<i32> {
     };
     let bundle = Bundle { path: "/".into(), spec: host_command_spec(&command)? };
     let id = format!("do-{}", std::process::id());
-    attached(runtime, &Run { id: &id, bundle: &bundle, overlay: true, pid_file: None })
+    attached(runtime, &Run { id: &id, bundle: &bundle, overlay: true, image: None, pid_file: None })
 }
 
 /// The caller's environment, as far as it is text.

@@ -1,6 +1,8 @@
 //! One file per command: its arguments and what it does.
 
+pub(crate) mod checkpoint;
 pub(crate) mod create;
+pub(crate) mod debug;
 pub(crate) mod delete;
 pub(crate) mod r#do;
 pub(crate) mod events;
@@ -12,6 +14,7 @@ pub(crate) mod kill;
 pub(crate) mod list;
 pub(crate) mod pause;
 pub(crate) mod ps;
+pub(crate) mod restore;
 pub(crate) mod run;
 pub(crate) mod shadow;
 pub(crate) mod spec;
@@ -33,6 +36,7 @@ pub(crate) fn run(runtime: &Runtime, verb: Verb) -> Result<i32> {
         Verb::Do(args) => r#do::run(runtime, args),
         Verb::Run(args) => run::run(runtime, &args),
         Verb::Exec(args) => exec::run(runtime, &args),
+        Verb::Restore(args) => restore::run(runtime, &args),
         Verb::Boot(_) => boot::boot(),
         Verb::ExecShadow(_) => shadow::run(),
         verb => run_simple(runtime, verb).map(|()| 0),
@@ -53,10 +57,17 @@ fn run_simple(runtime: &Runtime, verb: Verb) -> Result<()> {
         Verb::Resume(args) => pause::resume(runtime, &args),
         Verb::Events(args) => events::run(runtime, &args),
         Verb::Update(args) => update::run(runtime, &args),
+        Verb::Checkpoint(args) => checkpoint::run(runtime, &args),
+        Verb::Debug(args) => debug::run(runtime, &args),
         Verb::Spec(args) => spec::run(&args),
         Verb::Features => features::run(),
         Verb::Help(args) => help::run(&args),
         Verb::Gofer(_) => sandbox::serve(),
-        Verb::Do(_) | Verb::Run(_) | Verb::Exec(_) | Verb::Boot(_) | Verb::ExecShadow(_) => Ok(()),
+        Verb::Do(_)
+        | Verb::Run(_)
+        | Verb::Restore(_)
+        | Verb::Exec(_)
+        | Verb::Boot(_)
+        | Verb::ExecShadow(_) => Ok(()),
     }
 }

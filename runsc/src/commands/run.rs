@@ -1,11 +1,12 @@
 //! `run`: create, start, wait for and delete a container.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
+use super::checkpoint::Image;
 use super::create::{Made, New, destroy, make, terminal_size};
 use super::start::start;
 use crate::attach::{Attachment, Signals};
@@ -40,11 +41,22 @@ pub(crate) struct Args {
 /// Runs it.
 pub(crate) fn run(runtime: &Runtime, args: &Args) -> Result<i32> {
     let bundle = spec::load(&args.bundle)?;
-    if !args.detach {
-        let pid_file = args.pid_file.as_deref();
-        return attached(runtime, &Run { id: &args.id, bundle: &bundle, overlay: false, pid_file });
+    let run = Run {
+        id: &args.id,
+        bundle: &bundle,
+        overlay: false,
+        image: None,
+        pid_file: args.pid_file.as_deref(),
+    };
+    if args.detach {
+        return detached(runtime, &run, args.console_socket.as_deref());
     }
-    let pty = match (terminal_size(&bundle.spec), &args.console_socket) {
+    attached(runtime, &run)
+}
+
+/// Creates and starts a container, and leaves it alone.
+pub(super) fn detached(runtime: &Runtime, run: &Run<'_>, console: Option<&Path>) -> Result<i32> {
+    let pty = match (terminal_size(&run.bundle.spec), console) {
         (Some(size), Some(socket)) => {
             let pty = Pty::open(size)?;
             pty.send_master(socket)?;
@@ -53,13 +65,12 @@ pub(crate) fn run(runtime: &Runtime, args: &Args) -> Result<i32> {
         (Some(_), None) => anyhow::bail!("process.terminal and --detach need --console-socket"),
         (None, _) => None,
     };
-    let new = New { id: &args.id, bundle: &bundle, overlay: false, pty: pty.as_ref() };
-    let mut made = make(runtime, &new, args.pid_file.as_deref())?;
+    let mut made = make(runtime, &run.create(pty.as_ref()), run.pid_file)?;
     start(&made.folder, &mut made.state)?;
     Ok(0)
 }
 
-/// A container to run in the foreground.
+/// A container to create and start at once.
 #[derive(Debug)]
 pub(crate) struct Run<'a> {
     /// Its name.
@@ -68,8 +79,17 @@ pub(crate) struct Run<'a> {
     pub(crate) bundle: &'a Bundle,
     /// Keep changes to its root in memory.
     pub(crate) overlay: bool,
+    /// What to go on from.
+    pub(crate) image: Option<&'a Image>,
     /// File for its pid.
-    pub(crate) pid_file: Option<&'a std::path::Path>,
+    pub(crate) pid_file: Option<&'a Path>,
+}
+
+impl Run<'_> {
+    fn create<'a>(&'a self, pty: Option<&'a Pty>) -> New<'a> {
+        let Self { id, bundle, overlay, image, .. } = *self;
+        New { id, bundle, overlay, image, pty }
+    }
 }
 
 /// Runs a container to its end; returns its exit status.
@@ -80,8 +100,7 @@ pub(crate) fn attached(runtime: &Runtime, run: &Run<'_>) -> Result<i32> {
         Pty::open(if size.rows == 0 { own } else { size })
     });
     let pty = pty.transpose()?;
-    let new = New { id: run.id, bundle: run.bundle, overlay: run.overlay, pty: pty.as_ref() };
-    let mut made = make(runtime, &new, run.pid_file)?;
+    let mut made = make(runtime, &run.create(pty.as_ref()), run.pid_file)?;
     // Our copy of the slave would keep the master from seeing the end.
     let master = pty.map(|pty| pty.master);
     let status = supervise(&mut made, signals, master);

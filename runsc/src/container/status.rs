@@ -36,6 +36,8 @@ pub(crate) enum Verb {
     Pause,
     /// Undo pause.
     Resume,
+    /// Save to files.
+    Checkpoint,
 }
 
 impl Status {
@@ -48,8 +50,9 @@ impl Status {
             | (Verb::Delete, Created | Stopped)
             | (Verb::Exec, Running)
             | (Verb::Pause, Running)
+            | (Verb::Checkpoint, Running | Paused)
             | (Verb::Resume, Paused) => Ok(()),
-            (Verb::Kill | Verb::Exec | Verb::Pause | Verb::Resume, Stopped) => {
+            (Verb::Kill | Verb::Exec | Verb::Pause | Verb::Resume | Verb::Checkpoint, Stopped) => {
                 bail!("container not running")
             }
             (Verb::Start, Stopped) => bail!("cannot start a container that has stopped"),
@@ -62,7 +65,7 @@ impl Status {
             (Verb::Exec, Paused) => bail!("cannot exec in a paused container"),
             (Verb::Resume, _) => bail!("container not paused"),
             (_, Status::Creating) => bail!("container {id} is still being created"),
-            (Verb::Exec | Verb::Pause, _) => bail!("container not running"),
+            (Verb::Exec | Verb::Pause | Verb::Checkpoint, _) => bail!("container not running"),
         }
     }
 }
@@ -99,6 +102,7 @@ mod tests {
         assert_eq!(allowed(Verb::Exec), [Running]);
         assert_eq!(allowed(Verb::Pause), [Running]);
         assert_eq!(allowed(Verb::Resume), [Paused]);
+        assert_eq!(allowed(Verb::Checkpoint), [Running, Paused]);
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub(crate) struct Order<'a> {
     pub(crate) rootfs: &'a Path,
     /// Keep changes to the root in memory.
     pub(crate) overlay: bool,
+    /// State and pages of a saved sandbox to go on from.
+    pub(crate) image: Option<[BorrowedFd<'a>; 2]>,
     /// Its mounts.
     pub(crate) mounts: Vec<Mount>,
     /// The flags.
@@ -208,6 +210,12 @@ fn start_sandbox(
         log: order.log.as_ref().map(|log| descriptors.add(log.as_fd())).transpose()?,
         stdio: stdio.iter().map(|fd| descriptors.add(*fd)).collect::<Result<_>>()?,
         terminal: terminal.map(|slave| descriptors.add(slave)).transpose()?,
+        image: order
+            .image
+            .iter()
+            .flatten()
+            .map(|fd| descriptors.add(*fd))
+            .collect::<Result<_>>()?,
         files,
     };
     let config = boot_config(order, numbers);
