@@ -24,6 +24,12 @@ pub struct HostStatus {
     pub size: u64,
     /// Units of 512 bytes in use.
     pub blocks: u64,
+    /// Type and permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
     /// Number of names.
     pub nlink: u32,
     /// Last access.
@@ -118,7 +124,7 @@ impl HostFile {
         Ok(u64::try_from(stat.st_size).unwrap_or(0))
     }
 
-    /// Size, links and times now (fstat).
+    /// Size, owner, links and times now (fstat).
     ///
     /// # Errors
     ///
@@ -129,6 +135,9 @@ impl HostFile {
         Ok(HostStatus {
             size: u64::try_from(stat.st_size).unwrap_or(0),
             blocks: u64::try_from(stat.st_blocks).unwrap_or(0),
+            mode: stat.st_mode,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
             nlink: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
             atime: time(stat.st_atime, stat.st_atime_nsec),
             mtime: time(stat.st_mtime, stat.st_mtime_nsec),

@@ -27,6 +27,8 @@ impl SleepLock {
         }
         let listener = Listener::task(fiber.entity(), RELEASED);
         while !self.try_take() {
+            // Who was told and came too late is to be told again.
+            listener.take_fired();
             self.queue.add(&listener);
             if self.held.load(Ordering::SeqCst) {
                 fiber.block_through();
