@@ -1,4 +1,4 @@
-//! Executors, fibers, waiting, locks and timers.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod entity;
