@@ -47,7 +47,7 @@ pub(crate) fn boot(
         sched: sched.clone(),
         syscalls: Box::new(syscalls::Table { strace: config.strace }),
         uts: Uts::new(&config.hostname),
-        vdso: kernel::loader::Vdso::new(&memory, &charge, &sched),
+        vdso: kernel::loader::Vdso::new(&memory, &charge).ok(),
     });
     let shared = Shared::new(&memory, &charge);
     devfs::register(&shared);

@@ -15,6 +15,8 @@ mod reactor;
 mod stack;
 mod stream;
 pub mod thread;
+pub mod tsc;
+pub mod vdso;
 
 pub use bell::Bell;
 pub use fd::{HostFd, Sharing, TERMIOS_BYTES, TermiosWhen};

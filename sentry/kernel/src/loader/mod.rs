@@ -6,8 +6,11 @@ mod placement;
 mod program;
 mod script;
 mod stack;
+mod vdso;
 
 use std::sync::Arc;
+
+pub use self::vdso::Vdso;
 
 use abi::{Errno, PAGE_SIZE, UserAddr, auxv};
 use auth::{Capability, Credentials};
@@ -79,10 +82,6 @@ pub struct ArgumentRanges {
     pub auxv: abi::AddrRange,
 }
 
-/// The pages that every program gets for calls without a system call.
-#[derive(Debug)]
-pub struct Vdso {}
-
 /// Loads a program into a fresh memory.
 ///
 /// # Errors
@@ -106,6 +105,9 @@ pub fn load(fs: &Ctx<'_>, args: LoadArgs<'_>) -> Result<Loaded, Errno> {
     mm.set_layout(placement.layout);
     let images = Images::map(fs, &mm, &program, interpreter.as_ref(), &placement)?;
     let mut auxv = images.auxv(kernel, &program);
+    if let Some(vdso) = &kernel.vdso {
+        auxv.push((auxv::AT_SYSINFO_EHDR, vdso.map(&mm)?.get()));
+    }
     auxv.extend([
         (auxv::AT_UID, u64::from(creds.ruid)),
         (auxv::AT_EUID, u64::from(creds.euid)),
