@@ -81,9 +81,9 @@ CASE(a_non_canonical_address_is_a_segv_of_the_kernel) {
 
 CASE(division_by_zero_is_fpe_intdiv) {
     handle_faults(SIGFPE);
-    volatile int zero = 0;
     if (sigsetjmp(back, 1) == 0) {
-        zero = 1 / zero;
+        __asm__ volatile("xor %%edx, %%edx; mov $1, %%eax; xor %%ecx, %%ecx; div %%ecx"
+                         ::: "eax", "ecx", "edx");
         FAIL("no fault");
     }
     CHECK_EQ(seen.si_code, FPE_INTDIV);
