@@ -80,6 +80,16 @@ impl World {
     ) -> Self {
         let sched = Sched::new(2, Arc::new(NoKick));
         sched.run();
+        Self::on(sched, shared, fs, root)
+    }
+
+    /// A sandbox with this root on a scheduler that runs already.
+    pub(crate) fn on(
+        sched: Arc<Sched>,
+        shared: Arc<Shared>,
+        fs: Arc<dyn Filesystem>,
+        root: Arc<dyn Inode>,
+    ) -> Self {
         let mounts = MountNamespace::new(fs, Dentry::root(root), "none", MountFlags::default());
         Self { sched, shared, mounts }
     }

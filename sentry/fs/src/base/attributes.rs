@@ -30,13 +30,23 @@ pub(crate) fn now() -> Timespec {
     Timespec::from_ns(host::clock::realtime_ns())
 }
 
-impl Attributes {
-    /// Attributes of a new inode of type `kind` that the caller makes, in a directory with the
-    /// attributes `dir` if it gets a name.
-    pub(crate) fn new(cx: &Ctx<'_>, kind: u32, mode: u32, dir: Option<&Self>) -> Self {
-        let mut new = Self::owned(cx.creds.fsuid, cx.creds.fsgid, kind | (mode & 0o7777));
-        if let Some(dir) = dir.filter(|dir| dir.mode & S_ISGID != 0) {
-            new.gid = dir.gid;
+/// Who owns an inode, and who may do what with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ownership {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// Type and permission bits.
+    pub(crate) mode: u32,
+}
+
+impl Ownership {
+    /// Of a new inode of type `kind` that the caller makes, in a directory with this mode and
+    /// group if it gets a name.
+    pub(crate) fn of_new(cx: &Ctx<'_>, kind: u32, mode: u32, dir: Option<(u32, u32)>) -> Self {
+        let (uid, gid) = (cx.creds.fsuid, cx.creds.fsgid);
+        let mut new = Self { uid, gid, mode: kind | (mode & 0o7777) };
+        if let Some((_, gid)) = dir.filter(|(mode, _)| mode & S_ISGID != 0) {
+            new.gid = gid;
             if kind == S_IFDIR {
                 new.mode |= S_ISGID;
             }
@@ -50,6 +60,15 @@ impl Attributes {
             new.mode &= !S_ISGID;
         }
         new
+    }
+}
+
+impl Attributes {
+    /// Attributes of a new inode of type `kind` that the caller makes, in a directory with the
+    /// attributes `dir` if it gets a name.
+    pub(crate) fn new(cx: &Ctx<'_>, kind: u32, mode: u32, dir: Option<&Self>) -> Self {
+        let new = Ownership::of_new(cx, kind, mode, dir.map(|dir| (dir.mode, dir.gid)));
+        Self::owned(new.uid, new.gid, new.mode)
     }
 
     /// Attributes of a new inode that belongs to `uid` and `gid`; `mode` includes the type.

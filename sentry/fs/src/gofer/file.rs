@@ -1,0 +1,253 @@
+//! Open files and directories.
+
+use std::{
+    any::Any,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+};
+
+use abi::{
+    Errno,
+    fs::{
+        dirent_type,
+        mode::S_IFDIR,
+        open::{O_ACCMODE, O_DSYNC, O_RDONLY, O_SYNC, O_WRONLY},
+    },
+};
+use mm::{Charge, Kind, Mappable};
+use sched::{Fiber, Mutex};
+use vfs::{Ctx, DirEntry, DirSink, Dst, File, Inode, Src};
+
+use super::{directory::Listed, handle::Handle, inode::Node, mapping::Mapped};
+use crate::base::{read_chunks, write_chunks};
+
+/// An open regular file.
+#[derive(Debug)]
+pub(super) struct RegularFile {
+    node: Arc<Node>,
+    handle: Arc<Handle>,
+    flags: AtomicU32,
+    released: AtomicBool,
+}
+
+impl RegularFile {
+    pub(super) fn open(node: Arc<Node>, fiber: &Fiber<'_>, flags: u32) -> Result<Self, Errno> {
+        let access = flags & O_ACCMODE;
+        let handle = node.acquire(fiber, access != O_WRONLY, access != O_RDONLY)?;
+        let (flags, released) = (AtomicU32::new(flags), AtomicBool::new(false));
+        Ok(Self { node, handle, flags, released })
+    }
+
+    fn put_back(&self) {
+        if !self.released.swap(true, Ordering::AcqRel) {
+            self.node.release();
+        }
+    }
+
+    /// Where reading may stop: only an exclusive tree can be relied on.
+    fn size_hint(&self, fiber: &Fiber<'_>) -> Result<u64, Errno> {
+        if self.node.tree.is_exclusive() {
+            Ok(self.node.metadata_now(fiber)?.size)
+        } else {
+            Ok(u64::MAX)
+        }
+    }
+
+    /// Writes at `offset`, or at the end if there is none; returns the count and where it ended.
+    fn write_to(
+        &self,
+        cx: &Ctx<'_>,
+        src: &mut dyn Src,
+        offset: Option<u64>,
+    ) -> Result<(usize, u64), Errno> {
+        let _one_step = self.node.changes.lock(cx.fiber);
+        let start = match (offset, self.handle.file()) {
+            (Some(offset), _) => offset,
+            (None, Some(file)) => file.size()?,
+            (None, None) => self.node.metadata_now(cx.fiber)?.size,
+        };
+        let count = write_chunks(src, start, |at, from| {
+            let count = self.handle.write_at(cx.fiber, at, from)?;
+            self.node.changed();
+            Ok(count)
+        })?;
+        let flags = self.flags.load(Ordering::Relaxed);
+        if flags & O_DSYNC != 0 {
+            self.handle.sync(cx.fiber, flags & O_SYNC != O_SYNC)?;
+        }
+        Ok((count, start.saturating_add(count as u64)))
+    }
+}
+
+impl File for RegularFile {
+    fn read(&self, cx: &Ctx<'_>, dst: &mut dyn Dst, offset: u64) -> Result<usize, Errno> {
+        let size = self.size_hint(cx.fiber)?;
+        read_chunks(dst, offset, size, |at, to| self.handle.read_at(cx.fiber, at, to))
+    }
+
+    fn write(&self, cx: &Ctx<'_>, src: &mut dyn Src, offset: u64) -> Result<usize, Errno> {
+        self.write_to(cx, src, Some(offset)).map(|(count, _)| count)
+    }
+
+    fn append(&self, cx: &Ctx<'_>, src: &mut dyn Src) -> Result<(usize, u64), Errno> {
+        self.write_to(cx, src, None)
+    }
+
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn size(&self, cx: &Ctx<'_>) -> Result<u64, Errno> {
+        match self.handle.file() {
+            Some(file) if !self.node.tree.is_exclusive() => file.size(),
+            _ => Ok(self.node.metadata_now(cx.fiber)?.size),
+        }
+    }
+
+    fn mappable(&self, _cx: &Ctx<'_>, writable: bool) -> Result<Arc<dyn Mappable>, Errno> {
+        if writable && !self.handle.writes {
+            return Err(Errno::EACCES);
+        }
+        Ok(Mapped::of(&self.node, &self.handle)?)
+    }
+
+    fn inode(&self) -> Option<Arc<dyn Inode>> {
+        Some(self.node.clone())
+    }
+
+    fn allocate(&self, cx: &Ctx<'_>, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
+        let file = self.handle.file().ok_or(Errno::EOPNOTSUPP)?;
+        let _one_step = self.node.changes.lock(cx.fiber);
+        file.allocate(mode, offset, len)?;
+        self.node.changed();
+        Ok(())
+    }
+
+    fn sync(&self, cx: &Ctx<'_>, data_only: bool) -> Result<(), Errno> {
+        self.handle.sync(cx.fiber, data_only)
+    }
+
+    fn flags_changed(&self, flags: u32) {
+        self.flags.store(flags, Ordering::Relaxed);
+    }
+
+    fn release(&self, _cx: &Ctx<'_>) {
+        self.put_back();
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Drop for RegularFile {
+    /// For one that never had a descriptor.
+    fn drop(&mut self) {
+        self.put_back();
+    }
+}
+
+/// An open directory. It shows what was there when it was opened or rewound.
+#[derive(Debug)]
+pub(super) struct DirFile {
+    node: Arc<Node>,
+    listing: Mutex<Option<Arc<Listing>>>,
+}
+
+/// The entries of a directory at some time.
+#[derive(Debug)]
+struct Listing {
+    entries: Vec<Listed>,
+    charge: Arc<Charge>,
+}
+
+/// What an entry of a listing costs, about.
+const LISTED_BYTES: u64 = 64;
+/// Cursor of the first entry after `.` and `..`.
+const FIRST: u64 = 2;
+
+impl Listing {
+    fn new(entries: Vec<Listed>, charge: &Arc<Charge>) -> Result<Arc<Self>, Errno> {
+        let cost = LISTED_BYTES * entries.len() as u64;
+        if !charge.add(cost, Kind::Kernel) {
+            return Err(Errno::ENOMEM);
+        }
+        Ok(Arc::new(Self { entries, charge: Arc::clone(charge) }))
+    }
+}
+
+impl Drop for Listing {
+    fn drop(&mut self) {
+        self.charge.sub(LISTED_BYTES * self.entries.len() as u64, Kind::Kernel);
+    }
+}
+
+impl DirFile {
+    pub(super) fn new(node: Arc<Node>) -> Self {
+        Self { node, listing: Mutex::new(None) }
+    }
+
+    fn listing(&self, fiber: &Fiber<'_>, anew: bool) -> Result<Arc<Listing>, Errno> {
+        let known = self.listing.lock().clone().filter(|_| !anew);
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let new = Listing::new(self.node.entries(fiber)?, self.node.tree.shared.charge())?;
+        let old = self.listing.lock().replace(Arc::clone(&new));
+        drop(old);
+        Ok(new)
+    }
+}
+
+impl File for DirFile {
+    fn read(&self, _cx: &Ctx<'_>, _dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {
+        Err(Errno::EISDIR)
+    }
+
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn size(&self, cx: &Ctx<'_>) -> Result<u64, Errno> {
+        Ok(self.listing(cx.fiber, false)?.entries.len() as u64 + FIRST)
+    }
+
+    fn read_dir(&self, cx: &Ctx<'_>, cursor: u64, sink: &mut dyn DirSink) -> Result<u64, Errno> {
+        let listing = self.listing(cx.fiber, cursor == 0)?;
+        let mut cursor = cursor;
+        let dots: [(&[u8], u64); 2] = [
+            (b".", self.node.ino()),
+            (b"..", self.node.parent_ino.load(Ordering::Relaxed)),
+        ];
+        while let Some((name, ino)) = usize::try_from(cursor).ok().and_then(|at| dots.get(at)) {
+            let kind = dirent_type(S_IFDIR);
+            if !sink.add(DirEntry { ino: *ino, next: cursor + 1, kind, name }) {
+                return Ok(cursor);
+            }
+            cursor += 1;
+        }
+        let skip = usize::try_from(cursor - FIRST).unwrap_or(usize::MAX);
+        for (name, (ino, kind)) in listing.entries.iter().skip(skip) {
+            let (ino, kind, name) = (*ino, *kind, name.as_bytes());
+            if !sink.add(DirEntry { ino, next: cursor + 1, kind, name }) {
+                break;
+            }
+            cursor += 1;
+        }
+        Ok(cursor)
+    }
+
+    fn inode(&self) -> Option<Arc<dyn Inode>> {
+        Some(self.node.clone())
+    }
+
+    fn sync(&self, _cx: &Ctx<'_>, _data_only: bool) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
