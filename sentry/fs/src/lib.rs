@@ -4,6 +4,7 @@
 pub mod anon;
 mod base;
 pub mod devfs;
+pub mod devpts;
 pub mod gofer;
 pub mod host;
 pub mod pipefs;

@@ -1,0 +1,19 @@
+//! Pseudo-terminals (pts(4), pty(7)): the line discipline, both ends, and the directory of slaves.
+//!
+//! Lock order: slaves of the directory -> a session's terminal -> state of a terminal. Signals
+//! are sent, and queues told, with none of them held.
+
+mod control;
+mod fs;
+mod line;
+mod master;
+mod slave;
+mod terminal;
+mod termios;
+#[cfg(test)]
+mod tests;
+
+pub use fs::{Devpts, TtyDevice};
+pub use master::Master;
+pub use slave::Slave;
+pub use terminal::Terminal;
