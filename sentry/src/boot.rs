@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use control::Report;
-use fs::{Shared, devfs};
+use fs::{
+    Shared, devfs,
+    devpts::{Devpts, TtyDevice},
+};
 use host::MemoryObject;
 use kernel::{Kernel, KernelArgs, Task, Uts};
 use mm::{Charge, Memory};
@@ -11,7 +14,7 @@ use platform::Platform;
 use sched::{Kicker, Sched};
 use vfs::MountNamespace;
 
-use crate::{config::Config, job, mounts, process, stdio};
+use crate::{config::Config, job, mounts, process, stdio, terminal::Relay};
 
 /// Kicks executors through the platform.
 struct Kicks(Arc<dyn Platform>);
@@ -28,6 +31,8 @@ pub(crate) struct Booted {
     pub(crate) shared: Arc<Shared>,
     pub(crate) mounts: Arc<MountNamespace>,
     pub(crate) init: Arc<Task>,
+    pub(crate) devpts: Arc<Devpts>,
+    pub(crate) terminal: Option<Arc<Relay>>,
 }
 
 /// Makes a kernel as `config` says.
@@ -51,30 +56,37 @@ pub(crate) fn boot(
     });
     let shared = Shared::new(&memory, &charge);
     devfs::register(&shared);
+    TtyDevice::register(&shared);
     let _ = kernel.files.set(shared.clone());
-    net::install(&kernel);
     sched.run();
-    let (mounts, init) = {
+    let job = {
         let (kernel, shared) = (kernel.clone(), shared.clone());
-        job::run(&sched, move |fiber| prepare(fiber, &kernel, &shared, config))?
+        move |fiber: &sched::Fiber<'_>| prepare(fiber, kernel, shared, config)
     };
-    Ok(Booted { kernel, shared, mounts, init })
+    job::run(&sched, job)
 }
 
 fn prepare(
     fiber: &sched::Fiber<'_>,
-    kernel: &Arc<Kernel>,
-    shared: &Arc<Shared>,
+    kernel: Arc<Kernel>,
+    shared: Arc<Shared>,
     config: Config,
-) -> Result<(Arc<MountNamespace>, Arc<Task>), Report> {
-    let namespace = mounts::mount_root(fiber, shared, config.root)?;
+) -> Result<Booted, Report> {
+    let namespace = mounts::mount_root(fiber, &shared, config.root)?;
     let fs = kernel::FsContext::new(namespace.root(), namespace.clone(), 0);
-    let terminal = config.process.terminal.is_some();
+    let devpts = Devpts::new(&shared);
+    let has_terminal = config.process.terminal.is_some();
     mounts::with_ctx(fiber, &fs, |cx| {
-        mounts::mount_all(cx, shared, config.mounts, terminal)?;
-        mounts::protect(cx, shared, &config.masked_paths, &config.readonly_paths)
+        mounts::mount_all(cx, &shared, &devpts, config.mounts, has_terminal)?;
+        mounts::protect(cx, &shared, &config.masked_paths, &config.readonly_paths)
     })?;
-    let files = stdio::table(kernel, shared, config.stdio)?;
-    let init = process::load(fiber, kernel, &namespace, files, &config.process)?;
-    Ok((namespace, init))
+    let (devpts, _) = devpts;
+    let streams = stdio::table(fiber, &kernel, &shared, &devpts, &fs, config.stdio)?;
+    let init = process::load(fiber, &kernel, &namespace, streams.files, &config.process)?;
+    if let Some(master) = &streams.master {
+        process::give_terminal(&init, master, config.process.terminal);
+        TtyDevice::register_console(&shared, master.terminal().clone());
+    }
+    let terminal = streams.terminal;
+    Ok(Booted { kernel, shared, mounts: namespace, init, devpts, terminal })
 }

@@ -10,6 +10,7 @@ mod mounts;
 mod process;
 mod sentry;
 mod stdio;
+mod terminal;
 
 pub use config::{Config, Mount, MountKind, Overlay, RootFs, Stdio};
 pub use sentry::Sentry;

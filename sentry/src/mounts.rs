@@ -5,7 +5,7 @@ use std::sync::Arc;
 use abi::Errno;
 use auth::Credentials;
 use control::Report;
-use fs::{Shared, devfs, tmpfs};
+use fs::{Shared, devfs, devpts::Devpts, tmpfs};
 use kernel::FsContext;
 use sched::Fiber;
 use vfs::{
@@ -42,8 +42,8 @@ pub(crate) fn mount_root(
     let (filesystem, inode): Root = match root.overlay {
         Overlay::None => (lower, inode),
         Overlay::Memory => {
-            let (overlay, inode) = fs::overlay::mount(fiber, shared, inode).map_err(step)?;
-            (overlay, inode)
+            drop((lower, inode));
+            return Err(step(Errno::EOPNOTSUPP));
         }
     };
     Ok(MountNamespace::new(filesystem, Dentry::root(inode), "none", flags))
@@ -53,12 +53,13 @@ pub(crate) fn mount_root(
 pub(crate) fn mount_all(
     cx: &Ctx<'_>,
     shared: &Arc<Shared>,
+    devpts: &(Arc<Devpts>, Arc<dyn Inode>),
     mounts: Vec<Mount>,
     terminal: bool,
 ) -> Result<(), Report> {
     for (index, mount) in mounts.into_iter().enumerate() {
         let destination = mount.destination.clone();
-        mount_one(cx, shared, mount, terminal).map_err(|errno| {
+        mount_one(cx, shared, devpts, mount, terminal).map_err(|errno| {
             let subject = format!("mounts[{index}].destination: {destination}");
             report("mount", &subject, errno)
         })?;
@@ -66,7 +67,13 @@ pub(crate) fn mount_all(
     Ok(())
 }
 
-fn mount_one(cx: &Ctx<'_>, shared: &Arc<Shared>, mount: Mount, tty: bool) -> Result<(), Errno> {
+fn mount_one(
+    cx: &Ctx<'_>,
+    shared: &Arc<Shared>,
+    devpts: &(Arc<Devpts>, Arc<dyn Inode>),
+    mount: Mount,
+    tty: bool,
+) -> Result<(), Errno> {
     let has = |name: &str| mount.options.iter().any(|option| option == name);
     let flags = MountFlags {
         read_only: mount.readonly,
@@ -77,7 +84,10 @@ fn mount_one(cx: &Ctx<'_>, shared: &Arc<Shared>, mount: Mount, tty: bool) -> Res
     };
     let source = source_of(&mount.kind);
     let is_dev = matches!(mount.kind, MountKind::Dev);
-    let (filesystem, root) = make(cx, shared, mount.kind, &mount.options)?;
+    let (filesystem, root): Root = match mount.kind {
+        MountKind::Devpts => (devpts.0.clone(), devpts.1.clone()),
+        kind => make(cx, shared, kind, &mount.options)?,
+    };
     let is_dir = root.metadata(cx)?.is_dir();
     let at = mount_point(cx, mount.destination.as_bytes(), is_dir)?;
     cx.mounts.mount(at, filesystem, Dentry::root(root.clone()), source, flags)?;
@@ -153,7 +163,8 @@ fn mount_point(cx: &Ctx<'_>, path: &[u8], is_dir: bool) -> Result<Path, Errno> {
             cx.make(cx.root, &made, NewNode::Dir, 0o755)?;
         } else {
             let flags = abi::fs::open::O_CREAT | abi::fs::open::O_WRONLY;
-            let file = cx.open(cx.root, &made, OpenHow { flags, mode: 0o644, ..OpenHow::default() })?;
+            let file =
+                cx.open(cx.root, &made, OpenHow { flags, mode: 0o644, ..OpenHow::default() })?;
             file.add_user();
             file.remove_user(cx);
         }

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use abi::Errno;
 use auth::{CapabilitySet, Credentials, SecureBits};
-use control::{Process, Report};
-use kernel::{FdTable, FsContext, Kernel, Limit, Limits, NewProcess, Resource, Task, task::ExecArgs};
+use control::{Process, Report, WindowSize};
+use fs::devpts::Master;
+use kernel::{
+    FdTable, FsContext, Kernel, Limit, Limits, NewProcess, Resource, Task, task::ExecArgs,
+};
 use sched::Fiber;
 use vfs::{Ctx, LookupFlags, MountNamespace, NewNode, Path};
 
@@ -43,6 +46,17 @@ pub(crate) fn load(
     let limits = limits(process);
     let new = NewProcess { exec, fs: fs.clone(), files, creds, limits };
     kernel.spawn_process(&cx, new).map_err(|errno| program_error(&path, errno))
+}
+
+/// The terminal becomes the controlling one of the process' session, with this size.
+pub(crate) fn give_terminal(task: &Task, master: &Master, size: Option<WindowSize>) {
+    let terminal = master.terminal();
+    if terminal.control_session(task).is_err() {
+        tracing::warn!("the terminal controls another session");
+    }
+    if let Some(size) = size.filter(|size| size.rows != 0 || size.columns != 0) {
+        terminal.resize(&task.kernel, [size.rows, size.columns, 0, 0]);
+    }
 }
 
 fn program_error(path: &str, errno: Errno) -> Report {

@@ -1,20 +1,21 @@
 //! The Sentry as the control server sees it. No method waits for a program.
 
 use std::{
+    collections::BTreeMap,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
 };
 
 use abi::{SigInfo, Signal};
 use control::{Process, ProcessEntry, Report, Target, WindowSize};
-use fs::Shared;
+use fs::{Shared, devpts::Devpts};
 use host::{Bell, MemoryObject};
-use kernel::{Kernel, Pid, Task, signal::Sender};
+use kernel::{FsContext, Kernel, Pid, Task, signal::Sender};
 use platform::Platform;
 use sched::{Listener, Mutex, Notify, StopGuard};
 use vfs::MountNamespace;
 
-use crate::{boot, config::Config, config::Stdio, inspect, job, process, stdio};
+use crate::{boot, config::Config, config::Stdio, inspect, job, process, stdio, terminal::Relay};
 
 /// A Sentry with one container.
 pub struct Sentry {
@@ -22,6 +23,9 @@ pub struct Sentry {
     shared: Arc<Shared>,
     mounts: Arc<MountNamespace>,
     init: Arc<Task>,
+    devpts: Arc<Devpts>,
+    /// Relays by process.
+    terminals: Mutex<BTreeMap<Pid, Arc<Relay>>>,
     exits: Arc<ExitBell>,
     stopped: Mutex<Option<StopGuard>>,
 }
@@ -49,6 +53,8 @@ impl Sentry {
         let bell = Bell::new().map_err(|e| Report::from_io("make an eventfd", &e.into()))?;
         let exits = Arc::new(ExitBell(bell));
         let booted = boot::boot(platform, object, config)?;
+        let pid = booted.init.process.pid;
+        let terminals = booted.terminal.map(|relay| (pid, relay)).into_iter().collect();
         let weak = Arc::downgrade(&exits);
         booted.kernel.finished_queue.add(&Listener::callback(weak, 1));
         Ok(Self {
@@ -56,6 +62,8 @@ impl Sentry {
             shared: booted.shared,
             mounts: booted.mounts,
             init: booted.init,
+            devpts: booted.devpts,
+            terminals: Mutex::new(terminals),
             exits,
             stopped: Mutex::new(None),
         })
@@ -75,11 +83,20 @@ impl Sentry {
         if self.stopped.lock().is_some() {
             return Err(Report::new("exec", "container is paused"));
         }
-        let files = stdio::table(&self.kernel, &self.shared, stdio)?;
         let (kernel, mounts) = (self.kernel.clone(), self.mounts.clone());
-        let task = job::run(&self.kernel.sched, move |fiber| {
-            process::load(fiber, &kernel, &mounts, files, &process)
+        let (shared, devpts) = (self.shared.clone(), self.devpts.clone());
+        let (task, terminal) = job::run(&self.kernel.sched, move |fiber| {
+            let fs = FsContext::new(mounts.root(), mounts.clone(), 0);
+            let streams = stdio::table(fiber, &kernel, &shared, &devpts, &fs, stdio)?;
+            let task = process::load(fiber, &kernel, &mounts, streams.files, &process)?;
+            if let Some(master) = &streams.master {
+                process::give_terminal(&task, master, process.terminal);
+            }
+            Ok((task, streams.terminal))
         })?;
+        if let Some(relay) = terminal {
+            self.terminals.lock().insert(task.process.pid, relay);
+        }
         self.kernel.launch(&task);
         Ok(i32::try_from(task.process.pid.0).unwrap_or(i32::MAX))
     }
@@ -142,8 +159,14 @@ impl Sentry {
     ///
     /// If the process has no terminal.
     pub fn resize(&self, pid: Option<i32>, size: Option<WindowSize>) -> Result<(), Report> {
-        let _ = (pid, size);
-        Err(Report::new("resize", "the process has no terminal"))
+        let pid = pid.map_or(self.init.process.pid, |pid| Pid(pid.unsigned_abs()));
+        let relay = self.terminals.lock().get(&pid).cloned();
+        let relay = relay.ok_or_else(|| Report::new("resize", "the process has no terminal"))?;
+        match size {
+            Some(size) => relay.set_size([size.rows, size.columns, 0, 0]),
+            None => relay.take_size(),
+        }
+        Ok(())
     }
 
     /// Holds all tasks.

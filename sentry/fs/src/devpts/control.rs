@@ -170,6 +170,15 @@ impl Terminal {
         session.is_some() && tree.process(task.process.pid).map(|n| n.session.sid) == session
     }
 
+    /// Becomes the controlling terminal of the session that `task` leads.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if it leads none, or either has another one.
+    pub fn control_session(self: &Arc<Self>, task: &Task) -> Result<(), Errno> {
+        self.take_control(task, false)
+    }
+
     /// Becomes the controlling terminal of the caller's session, which the caller leads.
     pub(super) fn take_control(self: &Arc<Self>, task: &Task, force: bool) -> Result<(), Errno> {
         let tree = task.kernel.tree.lock();
