@@ -256,4 +256,4 @@ fn short_name(path: &[u8]) -> [u8; 16] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use abi::{SigInfo, SigSet, Signal};
+use abi::{SigFields, SigInfo, SigSet, Signal};
 
 /// Signals by faults of the task itself come first, as on Linux.
 const SYNCHRONOUS: SigSet = SigSet::of(Signal::SIGSEGV)
@@ -41,6 +41,10 @@ impl Pending {
     /// Adds a signal. A standard signal that is pending already is not added again; a real-time
     /// signal queues while fewer than `limit` are there. False if it found no room.
     pub fn add(&mut self, info: SigInfo, limit: u64) -> bool {
+        if let SigFields::Timer { id, overrun, .. } = info.fields {
+            self.add_of_timer(info, id, overrun);
+            return true;
+        }
         if self.set.has(info.signal) && !info.signal.is_realtime() {
             return true;
         }
@@ -50,6 +54,35 @@ impl Pending {
         self.set = self.set.union(SigSet::of(info.signal));
         self.queue.push_back(info);
         true
+    }
+
+    /// Adds a signal of POSIX timer `id`: each timer has room for one, which gathers overruns
+    /// (timer_getoverrun(2)).
+    fn add_of_timer(&mut self, info: SigInfo, id: i32, more: i32) {
+        for waiting in &mut self.queue {
+            if let SigFields::Timer { id: other, overrun, .. } = &mut waiting.fields
+                && *other == id
+            {
+                *overrun = overrun.saturating_add(more);
+                return;
+            }
+        }
+        self.set = self.set.union(SigSet::of(info.signal));
+        self.queue.push_back(info);
+    }
+
+    /// True if a signal of POSIX timer `id` waits here.
+    #[must_use]
+    pub fn has_timer(&self, id: i32) -> bool {
+        let of_timer = |info: &SigInfo| matches!(info.fields, SigFields::Timer { id: other, .. } if other == id);
+        self.queue.iter().any(of_timer)
+    }
+
+    /// Forgets all signals of POSIX timers.
+    pub(crate) fn discard_timers(&mut self) {
+        self.queue.retain(|info| !matches!(info.fields, SigFields::Timer { .. }));
+        self.set =
+            self.queue.iter().fold(SigSet::EMPTY, |set, info| set.union(SigSet::of(info.signal)));
     }
 
     /// Takes the next signal that is in `wanted`: synchronous ones first, then by number.
@@ -86,6 +119,25 @@ mod tests {
         assert!(pending.add(info(40), 2));
         assert!(!pending.add(info(40), 2));
         assert_eq!(pending.len(), 2);
+    }
+
+    #[test]
+    fn a_timer_has_one_signal_that_gathers_overruns() {
+        let mut pending = Pending::default();
+        let of = |id, overrun| {
+            let fields = SigFields::Timer { id, overrun, value: 1 };
+            SigInfo { fields, ..info(14) }
+        };
+        for info in [of(1, 0), of(2, 3), of(1, 5), of(1, i32::MAX)] {
+            assert!(pending.add(info, 0));
+        }
+        assert!(pending.has_timer(1) && pending.has_timer(2) && !pending.has_timer(3));
+        assert_eq!(pending.take(SigSet::ALL), Some(of(1, i32::MAX)));
+        assert!(!pending.has_timer(1) && pending.set().has(Signal::SIGALRM));
+        assert!(pending.add(info(1), 0));
+        pending.discard_timers();
+        assert_eq!(pending.take(SigSet::ALL), Some(info(1)));
+        assert!(pending.is_empty() && pending.set().is_empty());
     }
 
     #[test]

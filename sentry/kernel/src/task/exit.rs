@@ -63,7 +63,7 @@ impl Cx<'_> {
 
     fn end_process(&self, status: ExitStatus) {
         let process = self.process();
-        process.timers.disarm_all(self.kernel());
+        process.timers.disarm_all();
         self.kernel().process_ended(process, status);
     }
 }

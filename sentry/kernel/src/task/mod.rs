@@ -11,7 +11,7 @@ mod wait;
 pub use clone::CloneArgs;
 pub use clone::flags as clone_flags;
 pub use exec::{ExecArgs, credentials_for};
-pub use timers::ProcessTimers;
+pub use timers::{IntervalTimer, ProcessTimers, TimerNotify, TimerSetting};
 pub use wait::{Event as WaitEvent, WaitOptions, WaitTarget, Waited};
 
 use std::sync::{

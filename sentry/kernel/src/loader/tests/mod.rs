@@ -12,7 +12,10 @@ use vfs::{Dentry, LookupFlags, MountFlags, MountNamespace};
 
 use self::{fake::FakePlatform, tree::Node};
 use super::*;
-use crate::{Cx, FsContext, KernelArgs, SysResult, SyscallTable, Uts};
+use crate::{
+    Cx, FsContext, KernelArgs, Pid, Process, SysResult, SyscallTable, Task, Uts,
+    signal::SignalActions, task::TaskParts,
+};
 
 #[derive(Debug)]
 struct NoCalls;
@@ -72,21 +75,47 @@ impl Job {
     }
 }
 
+/// A kernel with one executor and no processes, on a platform without a machine.
+pub(crate) fn kernel() -> Arc<Kernel> {
+    let object = Arc::new(host::MemoryObject::new(1 << 30).unwrap());
+    let sched = Sched::new(1, Arc::new(NoCalls));
+    sched.run();
+    let memory = Memory::new(object.clone(), 1 << 30);
+    let charge = Charge::new(u64::MAX);
+    Kernel::new(KernelArgs {
+        platform: Arc::new(FakePlatform(object)),
+        vdso: Some(Vdso::new(&memory, &charge).unwrap()),
+        memory,
+        charge,
+        sched,
+        syscalls: Box::new(NoCalls),
+        uts: Uts::new("test"),
+    })
+}
+
+/// A task that never runs, alone in its process.
+pub(crate) fn task(kernel: &Arc<Kernel>) -> Arc<Task> {
+    let root = Dentry::root(Arc::new(Node::dir(BTreeMap::new())));
+    let mounts = MountNamespace::new(Arc::new(tree::Tree), root, "test", MountFlags::default());
+    let (actions, fpu) = (Arc::new(SignalActions::default()), abi::FpuState::default());
+    let process = Process::new(Pid::INIT, actions, Limits::default());
+    Task::new(TaskParts {
+        kernel: kernel.clone(),
+        process,
+        tid: Pid::INIT,
+        mm: MemoryManager::new(&kernel.platform, &kernel.memory, &kernel.charge).unwrap(),
+        files: Arc::default(),
+        fs: FsContext::new(mounts.root(), mounts, 0),
+        creds: Arc::new(Credentials::root()),
+        user: Box::new(platform::UserState::new(abi::Registers::default(), fpu)),
+        name: [0; 16],
+        blocked: abi::SigSet::EMPTY,
+    })
+}
+
 impl World {
     fn new() -> Self {
-        let object = Arc::new(host::MemoryObject::new(1 << 30).unwrap());
-        let sched = Sched::new(1, Arc::new(NoCalls));
-        sched.run();
-        let kernel = Kernel::new(KernelArgs {
-            platform: Arc::new(FakePlatform(object.clone())),
-            memory: Memory::new(object, 1 << 30),
-            charge: Charge::new(u64::MAX),
-            sched,
-            syscalls: Box::new(NoCalls),
-            uts: Uts::new("test"),
-            vdso: None,
-        });
-        Self { kernel, files: BTreeMap::new() }
+        Self { kernel: kernel(), files: BTreeMap::new() }
     }
 
     fn with(mut self, name: &str, bytes: &[u8]) -> Self {
@@ -208,6 +237,24 @@ fn a_static_program_lies_where_it_says_and_its_bss_is_zero() {
     let brk = loaded.mm.brk(UserAddr::NULL).get();
     assert!((0x40_6000..0x40_6000 + (32 << 20)).contains(&brk));
     assert_ne!(loaded.mm.brk(UserAddr::new(brk + 0x5000)).get(), brk);
+}
+
+#[test]
+fn each_program_has_the_vdso_and_its_data() {
+    let world = World::new().with("prog", &program(STATIC, 0x40_0000, None));
+    let loaded = world.load("/prog", &["prog"]).unwrap();
+    let at = auxv(&loaded)[&auxv::AT_SYSINFO_EHDR];
+    let image = bytes_at(&loaded, at, 4096);
+    let functions = object::File::parse(&*image).unwrap().dynamic_symbols().count();
+    assert_eq!(functions, host::vdso::FUNCTIONS.len());
+    let data = UserAddr::new(at - 4096);
+    assert_eq!(loaded.mm.read(data, &mut [0; 4096]), Ok(()));
+    assert_eq!(loaded.mm.write(data, &[1]), Err(Errno::EFAULT));
+    assert_eq!(loaded.mm.write(UserAddr::new(at), &[1]), Err(Errno::EFAULT));
+    let maps = loaded.mm.maps();
+    for (name, addr) in [("[vvar]", at - 4096), ("[vdso]", at)] {
+        assert!(maps.iter().any(|map| map.name == name && map.range.start.get() == addr));
+    }
 }
 
 #[test]
