@@ -6,9 +6,9 @@ use std::arch::x86_64::{__cpuid, _mm_lfence, _rdtsc};
 const CLOCK_SOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
 /// Clocks of Linux that are made of a counter that is the same on all CPUs.
 const COUNTERS: [&str; 3] = ["tsc", "kvm-clock", "hyperv_clocksource_tsc_page"];
-/// CPUID leaf 0x8000_0007, EDX: the counter's rate never changes.
+/// CPUID leaf `0x8000_0007`, EDX: the counter's rate never changes.
 const INVARIANT: u32 = 1 << 8;
-/// CPUID leaf 0x8000_0001, EDX: there is RDTSCP.
+/// CPUID leaf `0x8000_0001`, EDX: there is RDTSCP.
 const RDTSCP: u32 = 1 << 27;
 
 /// True if the counter can be a clock: its rate is constant, and the host does not distrust it.

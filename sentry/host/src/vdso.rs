@@ -7,7 +7,7 @@
 pub mod data {
     /// u32: odd while the words below change.
     pub const SEQUENCE: usize = 0;
-    /// u32: bit N is set if clock N (of clock_gettime(2), 0 to 7) can be read here.
+    /// u32: bit N is set if clock N (`clock_gettime(2)`, 0 to 7) can be read here.
     pub const CLOCKS: usize = 4;
     /// u64: the counter at the time of the words at `BASES`.
     pub const COUNTER: usize = 8;

@@ -25,8 +25,10 @@ impl Image {
         let image = Self(start.cast());
         image.put(PAGE, code());
         let rights = MprotectFlags::READ | MprotectFlags::EXEC;
-        // SAFETY: the second of our own pages; nothing but code is in it.
-        unsafe { mprotect(start.byte_add(PAGE), PAGE, rights) }.unwrap();
+        // SAFETY: within our own pages.
+        let second = unsafe { start.byte_add(PAGE) };
+        // SAFETY: one of our own pages; nothing but code is in it.
+        unsafe { mprotect(second, PAGE, rights) }.unwrap();
         image
     }
 

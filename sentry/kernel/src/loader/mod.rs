@@ -28,7 +28,7 @@ use crate::{Kernel, Limits, Resource, task::credentials_for};
 
 /// Clock ticks per second, as programs see them (`AT_CLKTCK`).
 const CLOCK_TICKS: u64 = 100;
-/// What a signal frame takes besides the FPU image, generously (signal::frame).
+/// What a signal frame takes besides the FPU image, generously (`signal::frame`).
 const SIGNAL_FRAME_BYTES: u64 = 1024;
 /// Room below the first stack that is mapped at once, as on Linux.
 const STACK_ROOM_BYTES: u64 = 128 << 10;

@@ -186,6 +186,8 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::cast_possible_truncation, reason = "small numbers of tests")]
+
     use proptest::prelude::*;
 
     use super::*;

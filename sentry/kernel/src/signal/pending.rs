@@ -57,7 +57,7 @@ impl Pending {
     }
 
     /// Adds a signal of POSIX timer `id`: each timer has room for one, which gathers overruns
-    /// (timer_getoverrun(2)).
+    /// (`timer_getoverrun(2)`).
     fn add_of_timer(&mut self, info: SigInfo, id: i32, more: i32) {
         for waiting in &mut self.queue {
             if let SigFields::Timer { id: other, overrun, .. } = &mut waiting.fields

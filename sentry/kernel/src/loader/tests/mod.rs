@@ -1,5 +1,7 @@
 //! Whole loads, on a platform without a machine.
 
+#![expect(clippy::cast_possible_truncation, reason = "small numbers of tests")]
+
 mod fake;
 mod tree;
 

@@ -7,7 +7,7 @@
 use host::vdso::{FUNCTIONS, code, entries};
 
 /// Bytes of the image.
-pub(super) const IMAGE_BYTES: usize = abi::PAGE_SIZE as usize;
+pub(super) const IMAGE_BYTES: usize = 4096;
 /// Its name.
 const SONAME: &str = "linux-vdso.so.1";
 /// The version of its functions (vdso(7), "x86-64 functions").
@@ -89,7 +89,7 @@ pub(super) fn build() -> Vec<u8> {
     let version = names.add(VERSION);
     let functions = FUNCTIONS.map(|name| names.add(name));
     let mut image =
-        Writer { bytes: vec![0; HEADER_BYTES + PROGRAM_HEADERS * PROGRAM_HEADER_BYTES] };
+        Writer { bytes: vec![0; (HEADER_BYTES + PROGRAM_HEADERS * PROGRAM_HEADER_BYTES).into()] };
     let text_bytes = code();
     let tables = Tables {
         hash: image.table(8, &hash_table()),
@@ -112,20 +112,23 @@ pub(super) fn build() -> Vec<u8> {
     let headers = section_headers(&tables, dynamic, section_strings, &name_offsets);
     let headers = image.table(8, &headers);
     image.put(0, &file_header(headers));
-    image.put(HEADER_BYTES, &program_headers(image.bytes.len(), dynamic));
+    image.put(HEADER_BYTES.into(), &program_headers(image.bytes.len(), dynamic));
     debug_assert!(image.bytes.len() <= IMAGE_BYTES);
     image.bytes.resize(IMAGE_BYTES, 0);
     image.bytes
 }
 
-const HEADER_BYTES: usize = 64;
-const PROGRAM_HEADERS: usize = 2;
-const PROGRAM_HEADER_BYTES: usize = 56;
+const HEADER_BYTES: u16 = 64;
+const PROGRAM_HEADERS: u16 = 2;
+const PROGRAM_HEADER_BYTES: u16 = 56;
 const SECTION_HEADER_BYTES: u16 = 64;
 /// The null symbol and the functions.
-const SYMBOL_COUNT: u32 = 1 + FUNCTIONS.len() as u32;
-/// The section of the functions, by its place in `SECTIONS`.
+const SYMBOL_COUNT: u32 = 5;
+const _: () = assert!(SYMBOL_COUNT as usize == 1 + FUNCTIONS.len());
+/// The section of the functions, and that of the sections' names, by their places in `SECTIONS`.
 const TEXT_SECTION: u16 = 8;
+const NAMES_SECTION: u16 = 9;
+const _: () = assert!(NAMES_SECTION as usize + 1 == SECTIONS.len());
 
 fn file_header(sections: Table) -> Vec<u8> {
     let mut header = b"\x7fELF\x02\x01\x01".to_vec();
@@ -133,12 +136,10 @@ fn file_header(sections: Table) -> Vec<u8> {
     // ET_DYN for EM_X86_64.
     push16(&mut header, &[3, 62]);
     push32(&mut header, &[1]);
-    push64(&mut header, &[0, HEADER_BYTES as u64, sections.at as u64]);
+    push64(&mut header, &[0, HEADER_BYTES.into(), sections.at as u64]);
     push32(&mut header, &[0]);
-    let (count, names) = (SECTIONS.len() as u16, SECTIONS.len() as u16 - 1);
-    let sizes = [HEADER_BYTES as u16, PROGRAM_HEADER_BYTES as u16, PROGRAM_HEADERS as u16];
-    push16(&mut header, &sizes);
-    push16(&mut header, &[SECTION_HEADER_BYTES, count, names]);
+    push16(&mut header, &[HEADER_BYTES, PROGRAM_HEADER_BYTES, PROGRAM_HEADERS]);
+    push16(&mut header, &[SECTION_HEADER_BYTES, NAMES_SECTION + 1, NAMES_SECTION]);
     header
 }
 
@@ -175,7 +176,7 @@ fn gnu_hash_table() -> Vec<u8> {
     push32(&mut table, &[1]);
     for (index, name) in FUNCTIONS.iter().enumerate() {
         let last = index + 1 == FUNCTIONS.len();
-        push32(&mut table, &[gnu_hash(name) & !1 | u32::from(last)]);
+        push32(&mut table, &[(gnu_hash(name) & !1) | u32::from(last)]);
     }
     table
 }
@@ -273,7 +274,7 @@ fn sysv_hash(name: &str) -> u32 {
     name.bytes().fold(0_u32, |hash, byte| {
         let hash = (hash << 4).wrapping_add(u32::from(byte));
         let high = hash & 0xf000_0000;
-        (hash ^ high >> 24) & !high
+        (hash ^ (high >> 24)) & !high
     })
 }
 
@@ -301,6 +302,8 @@ fn push64(bytes: &mut Vec<u8>, values: &[u64]) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::cast_possible_truncation, reason = "small numbers of tests")]
+
     use object::{
         Endianness, Object, ObjectSymbol,
         elf::FileHeader64,
@@ -338,11 +341,11 @@ mod tests {
             let hashed = object::elf::hash(name);
             let (index, _) = hash
                 .find(endian, name, hashed, None, &symbols, &versions)
-                .unwrap_or_else(|| panic!("{name:?} by DT_HASH"));
+                .expect("DT_HASH knows it");
             let hashed = object::elf::gnu_hash(name);
             let (gnu_index, _) = gnu_hash
                 .find(endian, name, hashed, None, &symbols, &versions)
-                .unwrap_or_else(|| panic!("{name:?} by DT_GNU_HASH"));
+                .expect("DT_GNU_HASH knows it");
             assert_eq!(index, gnu_index);
             let version = versions.version_index(endian, index);
             let version = versions.version(version.into()).unwrap().unwrap();
@@ -362,8 +365,8 @@ mod tests {
         let endian = header.endian().unwrap();
         let sections = header.sections(endian, &*image).unwrap();
         let dynamic = sections.dynamic(endian, &*image).unwrap().unwrap().0;
-        let value = |tag: u64| {
-            dynamic.iter().find(|d| d.d_tag.get(endian).0 as u64 == tag).unwrap().d_val.get(endian)
+        let value = |tag: i64| {
+            dynamic.iter().find(|d| d.d_tag.get(endian).0 == tag).unwrap().d_val.get(endian)
         };
         for (tag, name) in
             [(4, ".hash"), (5, ".dynstr"), (6, ".dynsym"), (0x6fff_fef5, ".gnu.hash")]

@@ -25,9 +25,9 @@ use sched::Mutex;
 
 use self::scale::{Calibration, Sample, Scale};
 
-/// Bit N: clock N is served. REALTIME, MONOTONIC, MONOTONIC_RAW (the same inside), the two coarse
+/// Bit N: clock N is served. REALTIME, MONOTONIC, `MONOTONIC_RAW` (the same inside), the two coarse
 /// ones (here as exact as the others), BOOTTIME.
-const CLOCKS: u32 = 1 << 0 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7;
+const CLOCKS: u32 = (1 << 0) | (1 << 1) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 7);
 
 /// The pages that every program gets for calls without a system call.
 #[derive(Debug)]
@@ -72,11 +72,11 @@ impl Vdso {
         }
     }
 
-    /// Nanoseconds of clock `number` (clock_gettime(2)), exactly as programs read it in the page;
+    /// Nanoseconds of clock `number` (`clock_gettime(2)`), exactly as programs read it in the page;
     /// calibrates if it is time. `None` for a clock that is not served here.
     #[must_use]
     pub fn read(&self, number: u32) -> Option<u64> {
-        if number > 7 || CLOCKS & 1 << number == 0 {
+        if number > 7 || CLOCKS & (1 << number) == 0 {
             return None;
         }
         if !self.steady {
@@ -146,7 +146,7 @@ fn now(scale: Option<&Scale>, number: u32) -> Option<u64> {
     Some(from_monotonic(scale, number, monotonic))
 }
 
-/// Another clock, from CLOCK_MONOTONIC.
+/// Another clock, from `CLOCK_MONOTONIC`.
 fn from_monotonic(scale: &Scale, number: u32, monotonic_ns: u64) -> u64 {
     match number {
         0 | 5 => monotonic_ns.wrapping_add(scale.realtime_offset),

@@ -16,9 +16,9 @@ const SAME_NS: u64 = 1_000;
 pub(super) struct Sample {
     pub(super) counter: u64,
     pub(super) monotonic_ns: u64,
-    /// CLOCK_REALTIME minus CLOCK_MONOTONIC.
+    /// `CLOCK_REALTIME` minus `CLOCK_MONOTONIC`.
     pub(super) realtime_offset: u64,
-    /// CLOCK_BOOTTIME minus CLOCK_MONOTONIC.
+    /// `CLOCK_BOOTTIME` minus `CLOCK_MONOTONIC`.
     pub(super) boottime_offset: u64,
 }
 
@@ -41,7 +41,7 @@ impl Sample {
     }
 }
 
-/// How far another clock is ahead of CLOCK_MONOTONIC.
+/// How far another clock is ahead of `CLOCK_MONOTONIC`.
 fn offset(clock: fn() -> u64) -> u64 {
     let tries = (0..5).map(|_| {
         let before = host::clock::monotonic_ns();
@@ -61,14 +61,14 @@ pub(super) struct Scale {
     pub(super) multiplier: u64,
     /// For how many ticks it holds.
     pub(super) valid: u64,
-    /// CLOCK_MONOTONIC at the start.
+    /// `CLOCK_MONOTONIC` at the start.
     pub(super) monotonic_ns: u64,
     pub(super) realtime_offset: u64,
     pub(super) boottime_offset: u64,
 }
 
 impl Scale {
-    /// CLOCK_MONOTONIC when the counter shows `counter`; `None` if the scale does not hold then.
+    /// `CLOCK_MONOTONIC` when the counter shows `counter`; `None` if the scale does not hold then.
     /// The same sum as in `host::vdso`.
     pub(super) fn monotonic_at(&self, counter: u64) -> Option<u64> {
         let ticks = counter.wrapping_sub(self.counter);

@@ -24,7 +24,7 @@ pub(super) enum Clock {
 }
 
 impl Clock {
-    /// The clock `number` (clock_gettime(2)) as `task` means it.
+    /// The clock `number` (`clock_gettime(2)`) as `task` means it.
     pub(super) fn from_number(
         kernel: &Kernel,
         task: &Arc<Task>,
@@ -43,7 +43,7 @@ impl Clock {
         }
     }
 
-    /// clock_getcpuclockid(3): the inverted number, bit 2 "a task", then which time. Timers on
+    /// `clock_getcpuclockid(3)`: the inverted number, bit 2 "a task", then which time. Timers on
     /// another process's clock are not served.
     fn from_cpu_number(kernel: &Kernel, task: &Arc<Task>, number: i32) -> Result<Self, Errno> {
         let id = Pid((!(number >> 3)).cast_unsigned());

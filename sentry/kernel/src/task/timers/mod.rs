@@ -1,4 +1,4 @@
-//! Interval timers (setitimer(2)) and POSIX timers (timer_create(2)) of a process.
+//! Interval timers (setitimer(2)) and POSIX timers (`timer_create(2)`) of a process.
 //!
 //! All stand in the scheduler's set of timers while they are armed, and send their signals from
 //! the I/O thread. Timers on CPU time are looked at when their time may have come at the
@@ -109,7 +109,7 @@ impl ProcessTimers {
         timer.map_or_else(TimerSetting::default, |timer| timer.setting())
     }
 
-    /// timer_create(2): makes a disarmed timer on clock `clock` for `task`, one of the process
+    /// `timer_create(2)`: makes a disarmed timer on clock `clock` for `task`, one of the process
     /// whose timers these are; returns its number.
     ///
     /// # Errors
@@ -150,7 +150,7 @@ impl ProcessTimers {
         Ok(id)
     }
 
-    /// timer_settime(2): `absolute` (`TIMER_ABSTIME`) means that the value is a time of the
+    /// `timer_settime(2)`: `absolute` (`TIMER_ABSTIME`) means that the value is a time of the
     /// timer's clock; returns what was left.
     ///
     /// # Errors
@@ -165,7 +165,7 @@ impl ProcessTimers {
         Ok(self.get(id)?.set(setting, absolute))
     }
 
-    /// timer_gettime(2).
+    /// `timer_gettime(2)`.
     ///
     /// # Errors
     ///
@@ -174,7 +174,7 @@ impl ProcessTimers {
         Ok(self.get(id)?.setting())
     }
 
-    /// timer_getoverrun(2).
+    /// `timer_getoverrun(2)`.
     ///
     /// # Errors
     ///
@@ -183,7 +183,7 @@ impl ProcessTimers {
         Ok(self.get(id)?.overrun())
     }
 
-    /// timer_delete(2).
+    /// `timer_delete(2)`.
     ///
     /// # Errors
     ///

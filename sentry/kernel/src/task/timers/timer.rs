@@ -20,7 +20,7 @@ const LOOK_UNTAKEN_MAX_NS: u64 = 10_000_000;
 /// looked at, since nothing tells when tasks have run for so long.
 const CPU_LOOK_MIN_NS: u64 = 1_000_000;
 const CPU_LOOK_MAX_NS: u64 = 16_000_000;
-/// The most overruns that are told (`DELAYTIMER_MAX`, timer_getoverrun(2)).
+/// The most overruns that are told (`DELAYTIMER_MAX`, `timer_getoverrun(2)`).
 const OVERRUN_MAX: u64 = i32::MAX as u64;
 
 /// Whom a timer tells.
@@ -30,7 +30,7 @@ pub(super) enum Notify {
     Nobody,
     /// The process, by a signal of the kernel (setitimer(2)).
     Interval(Signal),
-    /// The process, by a signal with a value (timer_create(2), `SIGEV_SIGNAL`).
+    /// The process, by a signal with a value (`timer_create(2)`, `SIGEV_SIGNAL`).
     Process(Signal, u64),
     /// One task (`SIGEV_THREAD_ID`).
     Task(Weak<Task>, Signal, u64),
@@ -52,7 +52,7 @@ pub(super) struct Timer {
 #[derive(Debug, Default)]
 struct State {
     alarm: Alarm,
-    /// It goes by CLOCK_MONOTONIC though its clock is real time: it was set to a span, which does
+    /// It goes by `CLOCK_MONOTONIC` though its clock is real time: it was set to a span, which does
     /// not change when the clock is set.
     is_span: bool,
     armed: Option<TimerId>,
@@ -118,7 +118,7 @@ impl Timer {
         alarm.setting(now)
     }
 
-    /// Overruns of the signal that was taken last (timer_getoverrun(2)).
+    /// Overruns of the signal that was taken last (`timer_getoverrun(2)`).
     pub(super) fn overrun(&self) -> u64 {
         let pending = self.process.upgrade().is_some_and(|process| self.is_pending(&process));
         let state = self.state.lock();
