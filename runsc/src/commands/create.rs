@@ -5,13 +5,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use control::WindowSize;
 use oci_spec::runtime::Spec;
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::checkpoint::Image;
-use crate::console::Pty;
+use crate::console::{Pty, for_engine};
 use crate::container::{Folder, HostProcess, Lock, State, Status, hooks, now};
 use crate::runtime::Runtime;
 use crate::sandbox::cgroup::{self, Cgroups};
@@ -46,16 +46,7 @@ pub(crate) struct Args {
 /// Runs it.
 pub(crate) fn run(runtime: &Runtime, args: &Args) -> Result<()> {
     let bundle = spec::load(&args.bundle)?;
-    let pty = match (terminal_size(&bundle.spec), &args.console_socket) {
-        (None, None) => None,
-        (Some(size), Some(socket)) => {
-            let pty = Pty::open(size)?;
-            pty.send_master(socket)?;
-            Some(pty)
-        }
-        (Some(_), None) => bail!("config.json: process.terminal: true needs --console-socket"),
-        (None, Some(_)) => bail!("--console-socket: config.json has process.terminal false"),
-    };
+    let pty = for_engine(terminal_size(&bundle.spec), args.console_socket.as_deref())?;
     let order =
         New { id: &args.id, bundle: &bundle, overlay: false, image: None, pty: pty.as_ref() };
     let made = make(runtime, &order, args.pid_file.as_deref())?;

@@ -135,16 +135,7 @@ fn attached(args: &Args, mut process: Process, channel: Channel) -> Result<i32> 
 }
 
 fn detached(args: &Args, state: &State, process: Process, channel: &Channel) -> Result<()> {
-    let pty = match (process.terminal, &args.console_socket) {
-        (None, None) => None,
-        (Some(size), Some(socket)) => {
-            let pty = Pty::open(size)?;
-            pty.send_master(socket)?;
-            Some(pty)
-        }
-        (Some(_), None) => bail!("exec --detach on a terminal needs --console-socket"),
-        (None, Some(_)) => bail!("exec --console-socket: the process has no terminal"),
-    };
+    let pty = console::for_engine(process.terminal, args.console_socket.as_deref())?;
     let terminal = pty.as_ref().map(|pty| pty.slave.as_fd());
     let sandbox = state.sandbox.map(|sandbox| sandbox.pid);
     let shadow =

@@ -56,15 +56,7 @@ pub(crate) fn run(runtime: &Runtime, args: &Args) -> Result<i32> {
 
 /// Creates and starts a container, and leaves it alone.
 pub(super) fn detached(runtime: &Runtime, run: &Run<'_>, console: Option<&Path>) -> Result<i32> {
-    let pty = match (terminal_size(&run.bundle.spec), console) {
-        (Some(size), Some(socket)) => {
-            let pty = Pty::open(size)?;
-            pty.send_master(socket)?;
-            Some(pty)
-        }
-        (Some(_), None) => anyhow::bail!("process.terminal and --detach need --console-socket"),
-        (None, _) => None,
-    };
+    let pty = console::for_engine(terminal_size(&run.bundle.spec), console)?;
     let mut made = make(runtime, &run.create(pty.as_ref()), run.pid_file)?;
     start(&made.folder, &mut made.state)?;
     Ok(0)
