@@ -19,6 +19,7 @@ pub mod strace;
 mod system;
 pub mod table;
 mod time;
+mod timer;
 mod transfer;
 
 pub use args::Args;

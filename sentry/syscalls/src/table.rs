@@ -7,7 +7,7 @@ use kernel::{Cx, SysResult, SyscallTable};
 
 use crate::{
     Args, anon, creds, fd, futex, memory, path, poll, process, signal, strace, system, time,
-    transfer,
+    timer, transfer,
 };
 
 /// A handler.
@@ -75,6 +75,7 @@ const FAMILIES: &[&[Entry]] = &[
     signal::TABLE,
     system::TABLE,
     time::TABLE,
+    timer::TABLE,
     transfer::TABLE,
 ];
 
