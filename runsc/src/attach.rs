@@ -96,6 +96,15 @@ impl Attachment {
 
     /// Waits for its end; returns its exit status.
     pub(crate) fn wait(mut self) -> Result<i32> {
+        let status = self.attend();
+        // What it wrote last is still to be shown, even if its sandbox has died.
+        if let Some(terminal) = &mut self.terminal {
+            terminal.drain()?;
+        }
+        status
+    }
+
+    fn attend(&mut self) -> Result<i32> {
         self.channel.send(&Request::new(Command::Wait { pid: self.pid }), &[])?;
         loop {
             let ready = self.poll()?;
@@ -108,9 +117,6 @@ impl Attachment {
             if ready.reply
                 && let Some(status) = self.take_reply()?
             {
-                if let Some(terminal) = &mut self.terminal {
-                    terminal.drain()?;
-                }
                 return Ok(status);
             }
         }

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use anyhow::{Result, bail};
 use control::{Command, Reply, Report, Request, RunState, Target, VERSION};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 use sentry::Stdio;
@@ -65,7 +65,7 @@ impl<K: Kernel> Server<K> {
     /// Serves; returns the exit status of the first process.
     pub(super) fn run(&mut self) -> Result<i32> {
         loop {
-            let ready = self.wait()?;
+            let ready = self.wait(None)?;
             if ready[GOFER] {
                 bail!("the Gofer has died");
             }
@@ -83,13 +83,23 @@ impl<K: Kernel> Server<K> {
             self.answer_waits();
             if let Some(status) = self.kernel.exit_status(None) {
                 self.state = RunState::Stopped;
+                self.last_round()?;
                 return Ok(status);
             }
         }
     }
 
-    /// Waits until something happens; tells for each descriptor whether it did there.
-    fn wait(&self) -> Result<Vec<bool>> {
+    /// Serves those who asked in time but were not heard yet: they may be told the exit status.
+    fn last_round(&mut self) -> Result<()> {
+        while self.accept() {}
+        let ready = self.wait(Some(&Timespec::default()))?;
+        self.serve(&ready[FIRST_CONNECTION..]);
+        self.answer_waits();
+        Ok(())
+    }
+
+    /// Waits until something happens or the time is up; tells for each descriptor whether it did there.
+    fn wait(&self, timeout: Option<&Timespec>) -> Result<Vec<bool>> {
         let exits = self.kernel.exits();
         let accepts = self.connections.len() < MOST_CONNECTIONS;
         let listen = if accepts { PollFlags::IN } else { PollFlags::empty() };
@@ -100,17 +110,22 @@ impl<K: Kernel> Server<K> {
             PollFd::from_borrowed_fd(exits, PollFlags::IN),
         ];
         fds.extend(self.connections.iter().map(|c| PollFd::new(c.channel(), PollFlags::IN)));
-        match poll(&mut fds, None) {
+        match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         Ok(fds.iter().map(|fd| !fd.revents().is_empty()).collect())
     }
 
-    fn accept(&mut self) {
+    /// Takes a new connection; false when there is none.
+    fn accept(&mut self) -> bool {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        if let Ok(fd) = accept_with(&self.listener, flags) {
-            self.connections.extend(Connection::accept(fd, self.owner));
+        match accept_with(&self.listener, flags) {
+            Ok(fd) => {
+                self.connections.extend(Connection::accept(fd, self.owner));
+                true
+            }
+            Err(_) => false,
         }
     }
 
