@@ -101,7 +101,9 @@ struct Prepared<'a> {
 }
 
 /// Environment of every process that `runsc` starts: enough for a backtrace, nothing of the caller's.
-const ENVIRONMENT: [&str; 1] = ["RUST_BACKTRACE=0"];
+/// One arena of malloc: it takes less memory, and further ones look into `/proc` when they shrink
+/// (glibc, `check_may_shrink_heap`), which no filter allows.
+const ENVIRONMENT: [&str; 2] = ["RUST_BACKTRACE=0", "MALLOC_ARENA_MAX=1"];
 
 /// Starts a process that waits at its gate. The caller must have a single thread.
 pub(crate) fn spawn(launch: &Launch<'_>) -> Result<Waiting> {
