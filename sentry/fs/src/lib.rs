@@ -7,6 +7,7 @@ pub mod devfs;
 pub mod devpts;
 pub mod gofer;
 pub mod host;
+pub mod overlay;
 pub mod pipefs;
 #[cfg(test)]
 mod testing;

@@ -217,3 +217,51 @@ pub(crate) fn list(cx: &Ctx<'_>, path: &str) -> Vec<String> {
     found.sort();
     found
 }
+
+/// A tmpfs for tests of other file systems, which may not name it.
+pub(crate) fn memory(shared: &Arc<Shared>) -> (Arc<dyn Filesystem>, Arc<dyn Inode>) {
+    let options = Options { mode: 0o755, ..Options::default() };
+    let (fs, root) = Tmpfs::new(shared, options).unwrap();
+    (fs, root)
+}
+
+/// A pipe that does not wait, for the same.
+pub(crate) fn pipe(cx: &Ctx<'_>, world: &World) -> (Arc<OpenFile>, Arc<OpenFile>) {
+    let (reader, writer) =
+        crate::pipefs::pipe(cx, &world.shared, abi::fs::open::O_NONBLOCK).unwrap();
+    reader.add_user();
+    writer.add_user();
+    (reader, writer)
+}
+
+/// An overlay over a tree of the host.
+#[test]
+fn an_overlay_over_a_gofer_behaves_as_every_tree() {
+    let dir = tempfile::tempdir().unwrap();
+    let below = crate::gofer::world_on(dir.path());
+    std::fs::create_dir(dir.path().join("lower")).unwrap();
+    std::fs::write(dir.path().join("lower/f"), vec![3; 100_000]).unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    below.run(move |cx, world| {
+        let (_, upper) = memory(&world.shared);
+        let root = find(cx, "/").unwrap().inode().clone();
+        let mounted = crate::overlay::mount(cx.fiber, &world.shared, root, upper).unwrap();
+        sender.send(mounted).unwrap();
+    });
+    let (fs, root) = receiver.recv().unwrap();
+    let world = World::on(below.sched.clone(), below.shared.clone(), fs, root);
+    world.run(|cx, _| {
+        let mapped = open(cx, "/lower/f", 0).file().mappable(cx, false).unwrap();
+        let behind = mapped.translate(0, 4096, false).unwrap().backing;
+        assert!(matches!(behind, platform::Backing::File { .. }), "the host's file itself");
+        let file = open(cx, "/lower/f", abi::fs::open::O_RDWR);
+        file.write_at(cx, &mut BytesSrc(b"changed"), 50_000).unwrap();
+        let mut expected = vec![3; 100_000];
+        expected[50_000..50_007].copy_from_slice(b"changed");
+        assert_eq!(contents(cx, "/lower/f").unwrap(), expected);
+        cx.remove(cx.root, b"/lower/f", false).unwrap();
+        cx.remove(cx.root, b"/lower", true).unwrap();
+        crate::base::generic::all(cx);
+    });
+    assert_eq!(std::fs::read(dir.path().join("lower/f")).unwrap(), vec![3; 100_000]);
+}

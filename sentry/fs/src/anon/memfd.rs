@@ -176,7 +176,9 @@ mod tests {
     fn holes_are_found_and_made() {
         run(|cx, world| {
             let file = memfd(cx, &world.shared, b"x", 0).unwrap();
-            file.file().set_attr(cx, &SetAttr { size: Some(1 << 20), ..SetAttr::default() }).unwrap();
+            file.file()
+                .set_attr(cx, &SetAttr { size: Some(1 << 20), ..SetAttr::default() })
+                .unwrap();
             assert_eq!(file.seek(cx, 0, 3), Err(Errno::ENXIO));
             file.write_at(cx, &mut vfs::BytesSrc(&[1; 8192]), 65536).unwrap();
             assert_eq!(file.seek(cx, 0, 3), Ok(65536));

@@ -152,12 +152,7 @@ impl TimerFd {
     /// # Errors
     ///
     /// `EINVAL` for a bad time or an unknown flag.
-    pub fn set(
-        &self,
-        cx: &Ctx<'_>,
-        flags: u32,
-        new: &TimerSetting,
-    ) -> Result<TimerSetting, Errno> {
+    pub fn set(&self, cx: &Ctx<'_>, flags: u32, new: &TimerSetting) -> Result<TimerSetting, Errno> {
         if flags & !(ABSTIME | CANCEL_ON_SET) != 0 {
             return Err(Errno::EINVAL);
         }

@@ -6,6 +6,7 @@ mod copy;
 mod devices;
 #[cfg(test)]
 pub(crate) mod generic;
+mod listing;
 pub(crate) mod memory_file;
 mod memory_open;
 pub(crate) mod pipe;
@@ -16,7 +17,8 @@ pub(crate) use anon_inode::AnonInode;
 pub(crate) use attributes::{Attributes, Ownership, now};
 pub(crate) use copy::{read_chunks, write_chunks};
 pub use devices::{Device, DeviceKind, Devices};
+pub(crate) use listing::{Listed, Listing, OpenListing};
 pub use memory_file::MemoryFile;
 pub(crate) use memory_open::{OpenMemoryFile, Timed};
 pub use shared::Shared;
-pub(crate) use xattrs::{Xattrs};
+pub(crate) use xattrs::Xattrs;

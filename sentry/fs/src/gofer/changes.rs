@@ -176,8 +176,8 @@ impl Node {
         let _both = self.change_both(fiber, to_dir);
         let moving = self.settled(fiber, from)?;
         let target = to_dir.settled(fiber, to)?;
-        let bits =
-            if flags.no_replace { NOREPLACE } else { 0 } | if flags.exchange { EXCHANGE } else { 0 };
+        let bits = if flags.no_replace { NOREPLACE } else { 0 }
+            | if flags.exchange { EXCHANGE } else { 0 };
         let (here, there) = (self.fid(fiber)?, to_dir.fid(fiber)?);
         self.tree.client.rename(fiber, (here, from), (there, to), bits)?;
         match (flags.exchange, &target) {

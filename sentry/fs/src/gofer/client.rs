@@ -4,9 +4,7 @@ use std::{os::fd::OwnedFd, sync::Arc};
 
 use abi::Errno;
 use host::{HostFile, Reactor};
-use p9::{
-    Attr, Dialect, NOFID, OpenFlags, OpenHow, RMessage, SetAttr, StatFs, Str, WalkStep,
-};
+use p9::{Attr, Dialect, NOFID, OpenFlags, OpenHow, RMessage, SetAttr, StatFs, Str, WalkStep};
 use sched::{Fiber, Mutex};
 use vfs::Name;
 
@@ -262,9 +260,7 @@ impl Client {
         }
         let (name, newfid) = (text(named.as_bytes())?, self.new_fid());
         let answer = match what {
-            NewSpecial::Dir => {
-                self.call(fiber, p9::Tmkdirx { dfid, name, newfid, mode, uid, gid })
-            }
+            NewSpecial::Dir => self.call(fiber, p9::Tmkdirx { dfid, name, newfid, mode, uid, gid }),
             NewSpecial::Symlink(target) => {
                 let symtgt = text(target)?;
                 self.call(fiber, p9::Tsymlinkx { dfid, name, newfid, symtgt, uid, gid })

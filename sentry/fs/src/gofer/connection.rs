@@ -112,8 +112,7 @@ impl Connection {
         request: impl Into<TMessage>,
     ) -> Result<Answer, Errno> {
         let request = request.into();
-        let call =
-            Arc::new(Call { entity: Arc::clone(fiber.entity()), answer: Mutex::new(None) });
+        let call = Arc::new(Call { entity: Arc::clone(fiber.entity()), answer: Mutex::new(None) });
         self.send(&request, Waiter::Call(Arc::clone(&call)))?;
         loop {
             let answer = call.answer.lock().take();

@@ -11,6 +11,7 @@ use sched::Fiber;
 use vfs::Name;
 
 use super::inode::{Fid, Node};
+use crate::base::Listed;
 
 /// Most names that are remembered of one directory.
 const NAMES_MAX: usize = 8192;
@@ -54,9 +55,6 @@ enum Recall {
     Absent,
     Unknown,
 }
-
-/// An entry as a listing has it.
-pub(super) type Listed = (Name, (u64, u8));
 
 impl Names {
     /// Remembers an entry.

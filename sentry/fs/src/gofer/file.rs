@@ -11,17 +11,15 @@ use std::{
 use abi::{
     Errno,
     fs::{
-        dirent_type,
-        mode::S_IFDIR,
         open::{O_ACCMODE, O_DSYNC, O_RDONLY, O_SYNC, O_WRONLY},
     },
 };
-use mm::{Charge, Kind, Mappable};
-use sched::{Fiber, Mutex};
-use vfs::{Ctx, DirEntry, DirSink, Dst, File, Inode, Src};
+use mm::Mappable;
+use sched::Fiber;
+use vfs::{Ctx, DirSink, Dst, File, Inode, Src};
 
-use super::{directory::Listed, handle::Handle, inode::Node, mapping::Mapped};
-use crate::base::{read_chunks, write_chunks};
+use super::{handle::Handle, inode::Node, mapping::Mapped};
+use crate::base::{Listing, OpenListing, read_chunks, write_chunks};
 
 /// An open regular file.
 #[derive(Debug)]
@@ -149,55 +147,22 @@ impl Drop for RegularFile {
     }
 }
 
-/// An open directory. It shows what was there when it was opened or rewound.
+/// An open directory.
 #[derive(Debug)]
 pub(super) struct DirFile {
     node: Arc<Node>,
-    listing: Mutex<Option<Arc<Listing>>>,
-}
-
-/// The entries of a directory at some time.
-#[derive(Debug)]
-struct Listing {
-    entries: Vec<Listed>,
-    charge: Arc<Charge>,
-}
-
-/// What an entry of a listing costs, about.
-const LISTED_BYTES: u64 = 64;
-/// Cursor of the first entry after `.` and `..`.
-const FIRST: u64 = 2;
-
-impl Listing {
-    fn new(entries: Vec<Listed>, charge: &Arc<Charge>) -> Result<Arc<Self>, Errno> {
-        let cost = LISTED_BYTES * entries.len() as u64;
-        if !charge.add(cost, Kind::Kernel) {
-            return Err(Errno::ENOMEM);
-        }
-        Ok(Arc::new(Self { entries, charge: Arc::clone(charge) }))
-    }
-}
-
-impl Drop for Listing {
-    fn drop(&mut self) {
-        self.charge.sub(LISTED_BYTES * self.entries.len() as u64, Kind::Kernel);
-    }
+    listing: OpenListing,
 }
 
 impl DirFile {
     pub(super) fn new(node: Arc<Node>) -> Self {
-        Self { node, listing: Mutex::new(None) }
+        Self { node, listing: OpenListing::default() }
     }
 
-    fn listing(&self, fiber: &Fiber<'_>, anew: bool) -> Result<Arc<Listing>, Errno> {
-        let known = self.listing.lock().clone().filter(|_| !anew);
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let new = Listing::new(self.node.entries(fiber)?, self.node.tree.shared.charge())?;
-        let old = self.listing.lock().replace(Arc::clone(&new));
-        drop(old);
-        Ok(new)
+    fn at(&self, fiber: &Fiber<'_>, cursor: u64) -> Result<Arc<Listing>, Errno> {
+        self.listing.at(cursor, || {
+            Listing::new(self.node.entries(fiber)?, self.node.tree.shared.charge())
+        })
     }
 }
 
@@ -211,32 +176,12 @@ impl File for DirFile {
     }
 
     fn size(&self, cx: &Ctx<'_>) -> Result<u64, Errno> {
-        Ok(self.listing(cx.fiber, false)?.entries.len() as u64 + FIRST)
+        Ok(self.at(cx.fiber, 1)?.len())
     }
 
     fn read_dir(&self, cx: &Ctx<'_>, cursor: u64, sink: &mut dyn DirSink) -> Result<u64, Errno> {
-        let listing = self.listing(cx.fiber, cursor == 0)?;
-        let mut cursor = cursor;
-        let dots: [(&[u8], u64); 2] = [
-            (b".", self.node.ino()),
-            (b"..", self.node.parent_ino.load(Ordering::Relaxed)),
-        ];
-        while let Some((name, ino)) = usize::try_from(cursor).ok().and_then(|at| dots.get(at)) {
-            let kind = dirent_type(S_IFDIR);
-            if !sink.add(DirEntry { ino: *ino, next: cursor + 1, kind, name }) {
-                return Ok(cursor);
-            }
-            cursor += 1;
-        }
-        let skip = usize::try_from(cursor - FIRST).unwrap_or(usize::MAX);
-        for (name, (ino, kind)) in listing.entries.iter().skip(skip) {
-            let (ino, kind, name) = (*ino, *kind, name.as_bytes());
-            if !sink.add(DirEntry { ino, next: cursor + 1, kind, name }) {
-                break;
-            }
-            cursor += 1;
-        }
-        Ok(cursor)
+        let parent = self.node.parent_ino.load(Ordering::Relaxed);
+        Ok(self.at(cx.fiber, cursor)?.show([self.node.ino(), parent], cursor, sink))
     }
 
     fn inode(&self) -> Option<Arc<dyn Inode>> {

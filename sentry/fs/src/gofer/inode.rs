@@ -2,10 +2,7 @@
 
 use std::{
     any::Any,
-    sync::{
-        Arc,
-        atomic::AtomicU64,
-    },
+    sync::{Arc, atomic::AtomicU64},
 };
 
 use abi::{
@@ -248,10 +245,8 @@ fn request_of(change: &SetAttr) -> p9::SetAttr {
     if let Some(gid) = change.gid {
         (request.gid, request.valid) = (gid, request.valid | SetAttrMask::GID);
     }
-    let time = |time: Timespec| p9::Time {
-        sec: time.sec,
-        nsec: u64::try_from(time.nsec).unwrap_or(0),
-    };
+    let time =
+        |time: Timespec| p9::Time { sec: time.sec, nsec: u64::try_from(time.nsec).unwrap_or(0) };
     if let Some(set) = change.atime {
         request.valid |= SetAttrMask::ATIME;
         if let SetTime::To(to) = set {
@@ -268,10 +263,8 @@ fn request_of(change: &SetAttr) -> p9::SetAttr {
 }
 
 fn metadata_of(attr: &Attr, dev: u64) -> Metadata {
-    let time = |time: p9::Time| Timespec {
-        sec: time.sec,
-        nsec: i64::try_from(time.nsec).unwrap_or(0),
-    };
+    let time =
+        |time: p9::Time| Timespec { sec: time.sec, nsec: i64::try_from(time.nsec).unwrap_or(0) };
     Metadata {
         dev,
         ino: attr.qid.path,

@@ -27,3 +27,5 @@ mod recent;
 mod tests;
 
 pub use fs::{Caching, mount};
+#[cfg(test)]
+pub(crate) use tests::world_on;

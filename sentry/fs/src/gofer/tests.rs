@@ -35,12 +35,8 @@ fn path_fd(path: &HostPath) -> OwnedFd {
 fn serve(dir: &HostPath, readonly: bool, plain: bool) -> OwnedFd {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let proc_fd = openat(CWD, "/proc/self/fd", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-    let attach = gofer::Attach {
-        name: String::new(),
-        root: path_fd(dir),
-        readonly,
-        socket: theirs.into(),
-    };
+    let attach =
+        gofer::Attach { name: String::new(), root: path_fd(dir), readonly, socket: theirs.into() };
     let config = gofer::Config {
         attaches: vec![attach],
         proc_fd: proc_fd.unwrap(),
@@ -87,6 +83,11 @@ fn world(socket: OwnedFd, caching: Caching) -> World {
     });
     let (fs, root) = receiver.recv().unwrap();
     World::on(setup.sched, shared, fs, root)
+}
+
+/// A sandbox on a tree of the host that nobody else changes.
+pub(crate) fn world_on(dir: &HostPath) -> World {
+    world(serve(dir, false, false), Caching::Exclusive)
 }
 
 /// A tree of the host, and a sandbox on it.
@@ -220,10 +221,7 @@ fn a_read_only_tree_refuses_changes() {
         assert_eq!(cx.remove(cx.root, b"/f", false), Err(Errno::EROFS));
         let mapped = open(cx, "/f", 0).file().mappable(cx, false).unwrap();
         assert!(!mapped.translate(0, 4096, false).unwrap().writable);
-        assert_eq!(
-            mapped.translate(4096, 4096, false).unwrap_err(),
-            mm::MapError::BeyondEnd
-        );
+        assert_eq!(mapped.translate(4096, 4096, false).unwrap_err(), mm::MapError::BeyondEnd);
     });
 }
 

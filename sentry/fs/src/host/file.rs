@@ -6,9 +6,7 @@ use abi::{
     Errno,
     fs::{
         mode::S_IFMT,
-        poll::{
-            POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP, POLLRDNORM, POLLWRNORM,
-        },
+        poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP, POLLRDNORM, POLLWRNORM},
     },
 };
 use host::{HostFd, Reactor, Readiness, Ready, WatchId};

@@ -19,12 +19,11 @@ use mm::Identity;
 use sched::Mutex;
 use vfs::{Ctx, File, Inode, Metadata, Name, NewNode, RenameFlags, SetAttr, StatFs, XattrFlags};
 
-use super::{
-    Tmpfs,
-    directory::Directory,
-    file::DirFile,
+use super::{Tmpfs, directory::Directory, file::DirFile};
+use crate::base::{
+    Attributes, DeviceKind, MemoryFile, OpenMemoryFile, Timed, Xattrs, memory_file::seal,
+    pipe::Fifo,
 };
-use crate::base::{Attributes, DeviceKind, MemoryFile, OpenMemoryFile, Timed, Xattrs, memory_file::seal, pipe::Fifo};
 
 /// An inode.
 #[derive(Debug)]

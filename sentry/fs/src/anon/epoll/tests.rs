@@ -15,7 +15,7 @@ use vfs::{Ctx, OpenFile};
 use super::{EPOLLET, EPOLLEXCLUSIVE, EPOLLONESHOT, Epoll, Interest};
 use crate::{
     anon::eventfd,
-    testing::{World, open, put, read, run, write},
+    testing::{World, open, pipe, put, read, run, write},
 };
 
 const ONE: [u8; 8] = 1_u64.to_ne_bytes();
@@ -139,9 +139,7 @@ fn what_is_deleted_is_silent_and_off_its_queue() {
 fn hang_up_is_told_unasked() {
     run(|cx, world| {
         let set = epoll(world);
-        let (reader, writer) = crate::pipefs::pipe(cx, &world.shared, O_NONBLOCK).unwrap();
-        reader.add_user();
-        writer.add_user();
+        let (reader, writer) = pipe(cx, world);
         of(&set).add(5, &reader, interest(0, 3)).unwrap();
         assert!(now(cx, &set).is_empty());
         writer.remove_user(cx);

@@ -1,0 +1,22 @@
+//! A tree that can be changed over one that is not (overlayfs.rst of Linux).
+//!
+//! The lower tree is never written. What is changed is first copied to the upper tree; what is
+//! removed is hidden by a whiteout there (a character device 0:0); a directory of the upper tree
+//! that hides the lower one of its name is marked opaque. The marks are those of Linux, but for
+//! the one that remembers inode numbers.
+//!
+//! Lock order: `copying` of an inode -> `changes` of directories (of two, the one with the smaller
+//! number first; an emptied directory after the one it is in) -> state of an inode -> registry of
+//! the mount. The first two may be held while waiting, the others never.
+
+mod changes;
+mod copy_up;
+mod directory;
+mod file;
+mod fs;
+mod inode;
+mod rename;
+#[cfg(test)]
+mod tests;
+
+pub use fs::mount;
