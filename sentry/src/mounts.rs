@@ -42,8 +42,9 @@ pub(crate) fn mount_root(
     let (filesystem, inode): Root = match root.overlay {
         Overlay::None => (lower, inode),
         Overlay::Memory => {
-            drop((lower, inode));
-            return Err(step(Errno::EOPNOTSUPP));
+            let (_, memory) =
+                tmpfs::Tmpfs::new(shared, tmpfs::Options::default()).map_err(step)?;
+            fs::overlay::mount(fiber, shared, inode, memory).map_err(step)?
         }
     };
     Ok(MountNamespace::new(filesystem, Dentry::root(inode), "none", flags))
