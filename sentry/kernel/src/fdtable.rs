@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use abi::Errno;
 use sched::RwLock;
-use vfs::{Ctx, OpenFile};
+use vfs::{Ctx, LockOwner, OpenFile};
 
 /// A descriptor.
 #[derive(Clone, Debug)]
@@ -91,7 +91,7 @@ impl FdTable {
     }
 
     /// Puts `file` at `fd` (dup2(2)); returns what was there, which the caller must release with
-    /// [`OpenFile::remove_user`].
+    /// [`FdTable::closed`].
     ///
     /// # Errors
     ///
@@ -112,7 +112,7 @@ impl FdTable {
         Ok(old.map(|slot| slot.file))
     }
 
-    /// Takes descriptor `fd` out; the caller must release it with [`OpenFile::remove_user`].
+    /// Takes descriptor `fd` out; the caller must release it with [`FdTable::closed`].
     ///
     /// # Errors
     ///
@@ -176,8 +176,21 @@ impl FdTable {
             }
         }
         for slot in gone {
-            slot.file.remove_user(fs);
+            self.closed(fs, &slot.file);
         }
+    }
+
+    /// Who holds the record locks of the tasks that share this table.
+    #[must_use]
+    pub fn lock_owner(&self) -> LockOwner {
+        LockOwner::Process(std::ptr::from_ref(self).addr())
+    }
+
+    /// Ends a descriptor that was taken out of the table. Closing any descriptor of a file lets go
+    /// all record locks that the process holds on it (fcntl(2)).
+    pub fn closed(&self, fs: &Ctx<'_>, file: &OpenFile) {
+        file.release_locks(fs, self.lock_owner());
+        file.remove_user(fs);
     }
 }
 

@@ -7,7 +7,7 @@ use kernel::{Cx, Resource, SysResult, UserDst, UserSrc, signal::Sender};
 use vfs::{DirEntry, DirSink, Dst, Ioctl, OpenFile, SetAttr, Src};
 
 use crate::{
-    Args, path,
+    Args, lock, path,
     table::{Entry, full, partial},
 };
 
@@ -313,7 +313,7 @@ fn duplicate_to(cx: &Cx<'_>, file: Arc<OpenFile>, fd: i32, close_on_exec: bool) 
     let limit = cx.process().limits.lock().soft(Resource::Nofile);
     if let Some(old) = cx.files.replace(fd, file, close_on_exec, limit)? {
         let env = cx.env();
-        old.remove_user(&env.ctx());
+        cx.files.closed(&env.ctx(), &old);
     }
     Ok(u64::from(fd.unsigned_abs()))
 }
@@ -371,6 +371,10 @@ fn fcntl(cx: &mut Cx<'_>, args: Args) -> SysResult {
             Ok(0)
         }
         F_SETLEASE | F_GETLEASE | F_NOTIFY => Err(Errno::EINVAL),
+        lock::F_GETLK | lock::F_OFD_GETLK => lock::get(cx, &file, command, args.addr(2)),
+        lock::F_SETLK..=lock::F_SETLKW | lock::F_OFD_SETLK..=lock::F_OFD_SETLKW => {
+            lock::set(cx, &file, command, args.addr(2))
+        }
         _ => {
             let env = cx.env();
             file.file().fcntl(&env.ctx(), command, args.get(2))

@@ -9,6 +9,7 @@ mod args;
 mod creds;
 mod fd;
 mod futex;
+mod lock;
 mod memory;
 mod names;
 mod path;

@@ -117,7 +117,7 @@ fn file_request(
         return Err(Errno::EPERM);
     }
     let env = cx.env();
-    let mappable = file.file().mappable(&env.ctx(), writable)?;
+    let mappable = file.mappable(&env.ctx(), writable)?;
     let mut request = MapRequest::anonymous(args.get(1), protection);
     request.what = What::File { mappable, offset };
     request.max_protection =

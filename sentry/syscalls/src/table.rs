@@ -6,7 +6,7 @@ use abi::Errno;
 use kernel::{Cx, SysResult, SyscallTable};
 
 use crate::{
-    Args, anon, creds, fd, futex, memory, path, poll, process, signal, strace, system, time,
+    Args, anon, creds, fd, futex, lock, memory, path, poll, process, signal, strace, system, time,
     timer, transfer,
 };
 
@@ -68,6 +68,7 @@ const FAMILIES: &[&[Entry]] = &[
     creds::TABLE,
     fd::TABLE,
     futex::TABLE,
+    lock::TABLE,
     memory::TABLE,
     path::TABLE,
     poll::TABLE,

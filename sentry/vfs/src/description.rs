@@ -14,7 +14,7 @@ use abi::{
 };
 use sched::Wake;
 
-use crate::{Ctx, DirSink, Dst, File, Metadata, Path, SleepLock, Src};
+use crate::{Ctx, DirSink, Dst, File, LockOwner, Metadata, Path, SleepLock, Src};
 
 /// Status flags that fcntl(2) `F_SETFL` can change.
 const CHANGEABLE: u32 = O_APPEND
@@ -130,10 +130,34 @@ impl OpenFile {
         self.users.load(Ordering::Acquire) != 0
     }
 
+    /// How many descriptors, in tables and in flight, refer to it.
+    #[must_use]
+    pub fn users(&self) -> usize {
+        self.users.load(Ordering::Acquire)
+    }
+
     /// One descriptor less; the last one releases the file.
     pub fn remove_user(&self, cx: &Ctx<'_>) {
         if self.users.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.release_locks(cx, self.lock_owner());
             self.file.release(cx);
+        }
+    }
+
+    /// Who holds the locks of this description (flock(2), `F_OFD_SETLK`).
+    #[must_use]
+    pub fn lock_owner(&self) -> LockOwner {
+        LockOwner::Description(std::ptr::from_ref(self).addr())
+    }
+
+    /// Lets go what `owner` holds on the file.
+    pub fn release_locks(&self, cx: &Ctx<'_>, owner: LockOwner) {
+        let locks = cx.mounts.locks();
+        if locks.is_empty() {
+            return;
+        }
+        if let Ok(meta) = self.metadata(cx) {
+            locks.release((meta.dev, meta.ino), owner);
         }
     }
 
@@ -174,9 +198,12 @@ impl OpenFile {
         if !self.readable() {
             return Err(Errno::EBADF);
         }
+        let mut patience = Patience::default();
         loop {
             match self.file.read(cx, dst, offset) {
-                Err(Errno::EAGAIN) if !self.is_nonblocking() => self.wait(cx, false)?,
+                Err(Errno::EAGAIN) if !self.is_nonblocking() => {
+                    self.wait_by(cx, false, patience.deadline_ns(cx, &*self.file, false))?;
+                }
                 result => return result,
             }
         }
@@ -229,6 +256,7 @@ impl OpenFile {
             return Err(Errno::EBADF);
         }
         let mut done = 0;
+        let mut patience = Patience::default();
         loop {
             let result = match self.file.write(cx, src, 0) {
                 Ok(count) => {
@@ -238,7 +266,9 @@ impl OpenFile {
                     }
                     continue;
                 }
-                Err(Errno::EAGAIN) if !self.is_nonblocking() => self.wait(cx, true),
+                Err(Errno::EAGAIN) if !self.is_nonblocking() => {
+                    self.wait_by(cx, true, patience.deadline_ns(cx, &*self.file, true))
+                }
                 Err(error) => Err(error),
             };
             match result {
@@ -255,6 +285,10 @@ impl OpenFile {
     ///
     /// `ERESTARTSYS` when interrupted.
     pub fn wait(&self, cx: &Ctx<'_>, writing: bool) -> Result<(), Errno> {
+        self.wait_by(cx, writing, None)
+    }
+
+    fn wait_by(&self, cx: &Ctx<'_>, writing: bool, deadline_ns: Option<u64>) -> Result<(), Errno> {
         let Some(queue) = self.file.wait_queue() else { return Err(Errno::EAGAIN) };
         let events = POLLERR
             | POLLHUP
@@ -264,9 +298,10 @@ impl OpenFile {
                 POLLIN | POLLRDNORM | abi::fs::poll::POLLRDHUP
             };
         let ready = || (self.file.poll() & events != 0).then_some(());
-        match sched::wait_until(cx.fiber, &[queue], events, None, ready) {
+        match sched::wait_until(cx.fiber, &[queue], events, deadline_ns, ready) {
             Ok(()) => Ok(()),
             Err(Wake::TimedOut) => Err(Errno::EAGAIN),
+            Err(_) if deadline_ns.is_some() => Err(Errno::EINTR),
             Err(_) => Err(Errno::ERESTARTSYS),
         }
     }
@@ -324,5 +359,15 @@ impl OpenFile {
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset.load(Ordering::Relaxed)
+    }
+}
+
+/// The deadline of one call, asked for when it first has to wait.
+#[derive(Default)]
+struct Patience(Option<Option<u64>>);
+
+impl Patience {
+    fn deadline_ns(&mut self, cx: &Ctx<'_>, file: &dyn File, writing: bool) -> Option<u64> {
+        *self.0.get_or_insert_with(|| file.deadline_ns(cx, writing))
     }
 }

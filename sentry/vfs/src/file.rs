@@ -135,6 +135,13 @@ pub trait File: Any + Send + Sync + fmt::Debug {
         None
     }
 
+    /// Until when a call that starts now may wait (CLOCK_MONOTONIC), for sockets with a time-out
+    /// of their own (socket(7), `SO_RCVTIMEO`). Such a call is not restarted after a signal.
+    fn deadline_ns(&self, cx: &Ctx<'_>, writing: bool) -> Option<u64> {
+        let _ = (cx, writing);
+        None
+    }
+
     /// Device control.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use std::{
 use abi::Errno;
 use sched::{Mutex, RwLock};
 
-use crate::{Dentry, Path};
+use crate::{Dentry, LockTable, Path};
 
 /// A file system that is mounted somewhere.
 pub trait Filesystem: Send + Sync + fmt::Debug {
@@ -76,6 +76,8 @@ pub struct MountNamespace {
     /// In order of mounting; the first is the root.
     mounts: RwLock<Vec<Arc<Mount>>>,
     next_id: AtomicU64,
+    /// Locks on files: the same in all namespaces of a sandbox.
+    locks: Arc<LockTable>,
 }
 
 /// Most mounts of a namespace (Linux: `/proc/sys/fs/mount-max`, 100,000).
@@ -90,7 +92,11 @@ impl MountNamespace {
         source: &str,
         flags: MountFlags,
     ) -> Arc<Self> {
-        let namespace = Self { mounts: RwLock::new(Vec::new()), next_id: AtomicU64::new(20) };
+        let namespace = Self {
+            mounts: RwLock::new(Vec::new()),
+            next_id: AtomicU64::new(20),
+            locks: Arc::default(),
+        };
         let mount = namespace.make(filesystem, root, source, flags);
         namespace.mounts.write().push(mount);
         Arc::new(namespace)
@@ -198,6 +204,12 @@ impl MountNamespace {
         path
     }
 
+    /// Locks on files.
+    #[must_use]
+    pub fn locks(&self) -> &LockTable {
+        &self.locks
+    }
+
     /// All mounts, in order of mounting.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<Mount>> {
@@ -209,7 +221,7 @@ impl MountNamespace {
     pub fn duplicate(&self) -> (Arc<Self>, impl Fn(&Path) -> Path) {
         let old = self.list();
         let next_id = AtomicU64::new(self.next_id.load(Ordering::Relaxed));
-        let copy = Self { mounts: RwLock::new(Vec::new()), next_id };
+        let copy = Self { mounts: RwLock::new(Vec::new()), next_id, locks: self.locks.clone() };
         let new: Vec<_> = old
             .iter()
             .map(|m| copy.make(m.filesystem.clone(), m.root.clone(), &m.source, m.flags()))

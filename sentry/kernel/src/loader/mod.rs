@@ -197,7 +197,7 @@ impl Images {
 
 /// What can be mapped of a program's file; a file system that can't map has no programs.
 fn mappable(fs: &Ctx<'_>, program: &Program) -> Result<Arc<dyn Mappable>, Errno> {
-    program.file.file().mappable(fs, false).map_err(|errno| match errno {
+    program.file.mappable(fs, false).map_err(|errno| match errno {
         Errno::ENODEV => Errno::ENOEXEC,
         other => other,
     })

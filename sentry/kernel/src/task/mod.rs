@@ -388,7 +388,7 @@ impl<'a> Cx<'a> {
     pub fn close(&self, fd: i32) -> Result<(), Errno> {
         let file = self.files.remove(fd)?;
         let env = self.env();
-        file.remove_user(&env.ctx());
+        self.files.closed(&env.ctx(), &file);
         Ok(())
     }
 
