@@ -43,18 +43,37 @@ impl Homes {
     }
 }
 
-/// The context of one executor.
+/// The spaces in which this executor has a carrier.
+#[derive(Debug, Default)]
+struct Attached {
+    spaces: Vec<Weak<SpaceCore>>,
+    /// Look for dead ones when there are this many.
+    sweep_at: usize,
+}
+
+impl Attached {
+    fn push(&mut self, core: &Arc<SpaceCore>) {
+        self.spaces.push(Arc::downgrade(core));
+        if self.spaces.len() >= self.sweep_at {
+            self.spaces.retain(|space| space.strong_count() > 0);
+            self.sweep_at = 2 * self.spaces.len() + 64;
+        }
+    }
+}
+
+/// The context of one executor. Only that executor's thread uses it: its locks are never
+/// contended. They are taken after a slot's.
 #[derive(Debug)]
 pub(crate) struct PtraceContext {
     shared: Arc<Shared>,
     executor: usize,
-    /// Only this executor's thread uses it: never contended. Taken after a slot.
     homes: Mutex<Homes>,
+    attached: Mutex<Attached>,
 }
 
 impl PtraceContext {
     pub(crate) fn new(shared: Arc<Shared>, executor: usize) -> Self {
-        Self { shared, executor, homes: Mutex::default() }
+        Self { shared, executor, homes: Mutex::default(), attached: Mutex::default() }
     }
 
     /// Calls `body` with this executor's carrier in `core`, made if there is none.
@@ -66,14 +85,14 @@ impl PtraceContext {
         let mut slot = lock(core.slot(self.executor).ok_or(LOST)?);
         if matches!(*slot, Slot::Empty) {
             *slot = Slot::Ready(core.attach(self.executor)?);
+            lock(&self.attached).push(core);
         }
         let Slot::Ready(carrier) = &mut *slot else { return Err(LOST) };
         match body(carrier) {
             Ok(value) => Ok(value),
             Err(Gone) => {
-                core.lose();
-                carrier.reap();
-                *slot = Slot::Dead;
+                drop(slot);
+                core.leave(self.executor);
                 Err(LOST)
             }
         }
@@ -189,6 +208,16 @@ impl PtraceContext {
         let Some((_, signal)) = carrier.fault else { return Ok(Access::Unknown) };
         let frame = carrier.frame(signal, state, &self.shared.fpu)?;
         Ok(exits::access_of_code(frame.code))
+    }
+}
+
+impl Drop for PtraceContext {
+    /// The host ends all stubs that this thread traces when the thread ends. Do it now, so that
+    /// nobody waits for a carrier that goes away by itself.
+    fn drop(&mut self) {
+        for core in lock(&self.attached).spaces.iter().filter_map(Weak::upgrade) {
+            core.leave(self.executor);
+        }
     }
 }
 

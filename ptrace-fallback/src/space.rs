@@ -121,16 +121,23 @@ impl SpaceCore {
         }
     }
 
-    /// Kills the stub and waits until nothing of it runs. An executor that runs in it ends its
-    /// switch by that. The leader can't be waited for before its traced threads.
-    fn destroy(&self) {
+    /// Kills the stub, since an executor can't run in it any more, and reaps that one's carrier.
+    pub(crate) fn leave(&self, executor: usize) {
         self.lose();
-        for slot in &self.slots {
+        if let Some(slot) = self.slots.get(executor) {
             let mut slot = lock(slot);
             if let Slot::Ready(carrier) = &*slot {
                 carrier.reap();
             }
             *slot = Slot::Dead;
+        }
+    }
+
+    /// Kills the stub and waits until nothing of it runs. An executor that runs in it ends its
+    /// switch by that. The leader can't be waited for before its traced threads.
+    fn destroy(&self) {
+        for executor in 0..self.slots.len() {
+            self.leave(executor);
         }
         let mut alive = lock(&self.leader);
         if *alive {

@@ -28,6 +28,7 @@ pub mod registers;
 pub mod steps;
 
 use std::{
+    io::Write,
     sync::{Arc, mpsc},
     time::Duration,
 };
@@ -61,7 +62,7 @@ pub const FREE_OFFSET: u64 = 0x20_0000;
 pub const PAGE: u64 = abi::PAGE_SIZE;
 
 /// No test may take longer.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A platform with at least [`EXECUTORS`] executors and its memory object of [`MEMORY_BYTES`].
 #[derive(Debug)]
@@ -77,7 +78,8 @@ pub fn run(name: &'static str, factory: &dyn Fn() -> TestBed, body: fn(&TestBed)
     let (done, waiting) = mpsc::channel::<()>();
     let watchdog = std::thread::spawn(move || {
         if waiting.recv_timeout(DEADLINE) == Err(mpsc::RecvTimeoutError::Timeout) {
-            eprintln!("{name} hangs");
+            // Past what the test runner captures.
+            let _ = writeln!(std::io::stderr(), "{name} hangs");
             std::process::abort();
         }
     });
