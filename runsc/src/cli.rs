@@ -77,6 +77,13 @@ impl Global {
     }
 }
 
+impl Verb {
+    /// Is it one of the processes that `runsc` starts itself? They are told where their log is.
+    pub(crate) fn is_process(&self) -> bool {
+        matches!(self, Self::Boot(_) | Self::Gofer(_) | Self::ExecShadow(_))
+    }
+}
+
 /// What `runsc` can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {

@@ -41,6 +41,11 @@ fn main() -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
+    if !cli.verb.is_process()
+        && let Err(error) = runtime.start_log()
+    {
+        eprintln!("runsc: {error:#}");
+    }
     match commands::run(&runtime, cli.verb) {
         Ok(status) => ExitCode::from(u8::try_from(status).unwrap_or(FAILED)),
         Err(error) => {

@@ -27,13 +27,18 @@ impl Runtime {
     pub(crate) fn new(global: Global) -> Result<Self> {
         let open = |path: &Option<PathBuf>| path.as_deref().map(log::open).transpose();
         let (log, debug_log) = (open(&global.log)?, open(&global.debug_log)?);
-        log::start(Destinations {
-            log: log.as_ref().map(File::try_clone).transpose()?,
-            format: global.log_format,
-            debug_log: debug_log.as_ref().map(File::try_clone).transpose()?,
-            debug: global.debug,
-        });
         Ok(Self { global, root: OnceLock::new(), log, debug_log })
+    }
+
+    /// From now on log lines go there.
+    pub(crate) fn start_log(&self) -> Result<()> {
+        log::start(Destinations {
+            log: self.log.as_ref().map(File::try_clone).transpose()?,
+            format: self.global.log_format,
+            debug_log: self.debug_log.as_ref().map(File::try_clone).transpose()?,
+            debug: self.global.debug,
+        });
+        Ok(())
     }
 
     /// The folder of all containers.

@@ -7,7 +7,7 @@ use host::MemoryObject;
 use platform::Platform;
 use ptrace_fallback::Ptrace;
 
-use crate::options::{Options, PlatformChoice, PtraceMode};
+use crate::options::{NetworkChoice, Options, PlatformChoice, PtraceMode};
 
 /// A platform, and what it holds all application memory in.
 pub(super) struct Chosen {
@@ -25,6 +25,11 @@ pub(super) fn choose(options: &Options) -> Result<Chosen> {
         PlatformChoice::Kvm => bail!("--platform=kvm: not built yet"),
         PlatformChoice::Ptrace => {}
         PlatformChoice::Auto => tracing::info!("platform ptrace: kvm is not built yet"),
+    }
+    match options.network {
+        NetworkChoice::Host => bail!("--network=host: not built yet"),
+        NetworkChoice::Sandbox => tracing::info!("network: only loopback is built yet"),
+        NetworkChoice::None => {}
     }
     if options.ptrace_mode == PtraceMode::Trap {
         bail!("--ptrace-mode=trap: not built yet");

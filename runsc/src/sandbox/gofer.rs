@@ -20,6 +20,10 @@ pub(crate) struct GoferConfig {
     pub(crate) base: PathBuf,
     /// What to serve.
     pub(crate) mounts: Vec<GoferMount>,
+    /// Where log lines go.
+    pub(crate) log: Option<RawFd>,
+    /// In detail.
+    pub(crate) debug: bool,
     /// A pipe that the sandbox holds open while it lives.
     pub(crate) lifeline: RawFd,
 }
@@ -61,6 +65,9 @@ pub(crate) fn serve() -> Result<()> {
 
 fn prepare(config: &GoferConfig) -> Result<(Config, OwnedFd)> {
     rustix::thread::set_name(c"runsc-gofer")?;
+    if let Some(log) = config.log {
+        crate::log::start_in_sandbox(take(log)?, config.debug);
+    }
     // A file's mode is what the Sentry asks for.
     rustix::process::umask(Mode::empty());
     let proc_fd = open_path(Path::new("/proc/self/fd"))?;

@@ -180,7 +180,13 @@ fn start_gofer(
         let socket = descriptors.add(socket.as_fd())?;
         mounts.push(GoferMount { source: source.clone(), readonly: *readonly, socket });
     }
-    let config = GoferConfig { base: order.folder.path().to_owned(), mounts, lifeline };
+    let config = GoferConfig {
+        base: order.folder.path().to_owned(),
+        mounts,
+        log: order.log.as_ref().map(|log| descriptors.add(log.as_fd())).transpose()?,
+        debug: order.options.debug,
+        lifeline,
+    };
     let namespaces = Namespaces::PRIVATE.and(Namespaces::NETWORK);
     start("gofer", &config, &descriptors, order, namespaces, None).context("start the Gofer")
 }
