@@ -44,7 +44,7 @@ pub(crate) fn mount_root(
         Overlay::Memory => {
             let (_, memory) =
                 tmpfs::Tmpfs::new(shared, tmpfs::Options::default()).map_err(step)?;
-            fs::overlay::mount(fiber, shared, inode, memory).map_err(step)?
+            fs::overlay::mount(fiber, shared, inode, &memory).map_err(step)?
         }
     };
     Ok(MountNamespace::new(filesystem, Dentry::root(inode), "none", flags))

@@ -13,4 +13,4 @@ pub mod pipefs;
 mod testing;
 pub mod tmpfs;
 
-pub use base::{Device, DeviceKind, Devices, MemoryFile, Shared, pipe::PipeEnd};
+pub use base::{Device, DeviceKind, Devices, MemoryFile, Root, Shared, pipe::PipeEnd};

@@ -133,7 +133,7 @@ impl Running {
         match self.end.recv_timeout(DEADLINE) {
             Ok(Ok(())) => {}
             Ok(Err(panic)) => std::panic::resume_unwind(panic),
-            Err(_) => panic!("the job did not end in time"),
+            Err(error) => unreachable!("the job did not end in time: {error}"),
         }
     }
 }
@@ -245,7 +245,7 @@ fn an_overlay_over_a_gofer_behaves_as_every_tree() {
     below.run(move |cx, world| {
         let (_, upper) = memory(&world.shared);
         let root = find(cx, "/").unwrap().inode().clone();
-        let mounted = crate::overlay::mount(cx.fiber, &world.shared, root, upper).unwrap();
+        let mounted = crate::overlay::mount(cx.fiber, &world.shared, root, &upper).unwrap();
         sender.send(mounted).unwrap();
     });
     let (fs, root) = receiver.recv().unwrap();

@@ -1,4 +1,4 @@
-//! Files in memory without a name (memfd_create(2)).
+//! Files in memory without a name (`memfd_create(2)`).
 
 use std::{any::Any, sync::Arc};
 
@@ -15,7 +15,7 @@ use crate::{
     base::{Attributes, MemoryFile, OpenMemoryFile, Timed, memory_file::seal},
 };
 
-/// `MFD_CLOEXEC` (memfd_create(2)).
+/// `MFD_CLOEXEC` (`memfd_create(2)`).
 const MFD_CLOEXEC: u32 = 1;
 /// `MFD_ALLOW_SEALING`.
 const MFD_ALLOW_SEALING: u32 = 2;
@@ -39,7 +39,7 @@ struct Memfd {
     name: String,
 }
 
-/// memfd_create(2): makes a file that lives as long as it is open or mapped. `MFD_CLOEXEC` is the
+/// `memfd_create(2)`: makes a file that lives as long as it is open or mapped. `MFD_CLOEXEC` is the
 /// caller's.
 ///
 /// # Errors

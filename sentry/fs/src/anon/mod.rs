@@ -1,4 +1,4 @@
-//! Files without a name: eventfd(2), timerfd_create(2), memfd_create(2), epoll(7).
+//! Files without a name: eventfd(2), `timerfd_create(2)`, `memfd_create(2)`, epoll(7).
 
 mod epoll;
 mod eventfd;

@@ -1,4 +1,4 @@
-//! Timers that can be read (timerfd_create(2)).
+//! Timers that can be read (`timerfd_create(2)`).
 
 use std::{
     any::Any,
@@ -17,7 +17,7 @@ use vfs::{Ctx, Dst, File, Inode, OpenFile};
 
 use crate::{Shared, base::AnonInode};
 
-/// `TFD_TIMER_ABSTIME` (timerfd_create(2)).
+/// `TFD_TIMER_ABSTIME` (`timerfd_create(2)`).
 const ABSTIME: u32 = 1;
 /// `TFD_TIMER_CANCEL_ON_SET`: nobody can set the sandbox's clock, so there is nothing to do.
 const CANCEL_ON_SET: u32 = 2;
@@ -78,14 +78,14 @@ pub struct TimerFd {
 #[derive(Debug, Default)]
 struct State {
     me: Weak<TimerFd>,
-    /// The next expiration that was not read, in CLOCK_MONOTONIC; `None`: disarmed.
+    /// The next expiration that was not read, in `CLOCK_MONOTONIC`; `None`: disarmed.
     deadline_ns: Option<u64>,
     /// 0: once.
     interval_ns: u64,
     armed: Option<TimerId>,
 }
 
-/// timerfd_create(2): makes a disarmed timer. `TFD_CLOEXEC` is the caller's.
+/// `timerfd_create(2)`: makes a disarmed timer. `TFD_CLOEXEC` is the caller's.
 ///
 /// # Errors
 ///
@@ -147,7 +147,7 @@ impl State {
 }
 
 impl TimerFd {
-    /// timerfd_settime(2): returns the old setting.
+    /// `timerfd_settime(2)`: returns the old setting.
     ///
     /// # Errors
     ///
@@ -169,7 +169,7 @@ impl TimerFd {
         Ok(old)
     }
 
-    /// timerfd_gettime(2).
+    /// `timerfd_gettime(2)`.
     #[must_use]
     pub fn setting(&self) -> TimerSetting {
         self.state.lock().setting(host::clock::monotonic_ns())

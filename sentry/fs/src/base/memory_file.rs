@@ -87,11 +87,6 @@ impl MemoryFile {
         read_chunks(dst, offset, self.size(), |at, to| Ok(self.cache.read_at(at, to)))
     }
 
-    /// Reads to a buffer of the kernel.
-    pub(crate) fn read_at(&self, offset: u64, to: &mut [u8]) -> usize {
-        self.cache.read_at(offset, to)
-    }
-
     /// Writes at `offset`, or at the end if there is none; returns the count and where it ended.
     pub(crate) fn write(
         &self,

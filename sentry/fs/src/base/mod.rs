@@ -20,5 +20,5 @@ pub use devices::{Device, DeviceKind, Devices};
 pub(crate) use listing::{Listed, Listing, OpenListing};
 pub use memory_file::MemoryFile;
 pub(crate) use memory_open::{OpenMemoryFile, Timed};
-pub use shared::Shared;
+pub use shared::{Root, Shared};
 pub(crate) use xattrs::Xattrs;

@@ -7,8 +7,12 @@ use std::sync::{
 
 use mm::{Charge, Memory};
 use sched::Mutex;
+use vfs::{Filesystem, Inode};
 
 use super::{AnonInode, Devices};
+
+/// A file system that can be mounted, and its root.
+pub type Root = (Arc<dyn Filesystem>, Arc<dyn Inode>);
 
 /// What all file systems of a sandbox share: memory, who pays for it, device drivers, and numbers
 /// that must not be given out twice. Part of the sandbox's state.

@@ -48,6 +48,9 @@ enum What {
     Child { node: Weak<Node>, id: (u64, u8), attr: Option<Box<Attr>> },
 }
 
+/// The entry, if it is known without asking (`Some(None)`: known not to be there).
+type Answer = Option<Option<Arc<Node>>>;
+
 /// What a look at the known names gives.
 enum Recall {
     Node(Arc<Node>),
@@ -113,8 +116,8 @@ impl Node {
         (recall, version)
     }
 
-    /// The entry, if it is known without asking (`Some(None)`: known not to be there).
-    fn find_known(&self, name: &Name) -> Result<(Option<Option<Arc<Self>>>, u64), Errno> {
+    /// What is known of an entry, at which version of the names.
+    fn find_known(&self, name: &Name) -> Result<(Answer, u64), Errno> {
         let (recall, version) = self.recall(name);
         let found = match recall {
             Recall::Unknown => None,

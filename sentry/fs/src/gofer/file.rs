@@ -10,9 +10,7 @@ use std::{
 
 use abi::{
     Errno,
-    fs::{
-        open::{O_ACCMODE, O_DSYNC, O_RDONLY, O_SYNC, O_WRONLY},
-    },
+    fs::open::{O_ACCMODE, O_DSYNC, O_RDONLY, O_SYNC, O_WRONLY},
 };
 use mm::Mappable;
 use sched::Fiber;
@@ -160,9 +158,8 @@ impl DirFile {
     }
 
     fn at(&self, fiber: &Fiber<'_>, cursor: u64) -> Result<Arc<Listing>, Errno> {
-        self.listing.at(cursor, || {
-            Listing::new(self.node.entries(fiber)?, self.node.tree.shared.charge())
-        })
+        self.listing
+            .at(cursor, || Listing::new(self.node.entries(fiber)?, self.node.tree.shared.charge()))
     }
 }
 

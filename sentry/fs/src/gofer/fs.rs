@@ -10,14 +10,14 @@ use abi::Errno;
 use host::Reactor;
 use p9::Attr;
 use sched::{Fiber, Mutex};
-use vfs::{Filesystem, Inode};
+use vfs::Filesystem;
 
 use super::{
     client::Client,
     inode::{Fid, Node},
     recent::Recent,
 };
-use crate::Shared;
+use crate::{Root, Shared};
 
 /// Who may change the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ pub fn mount(
     reactor: &Arc<Reactor>,
     socket: OwnedFd,
     caching: Caching,
-) -> Result<(Arc<dyn Filesystem>, Arc<dyn Inode>), Errno> {
+) -> Result<Root, Errno> {
     let (client, fid) = Client::start(fiber, reactor, socket)?;
     let asked = host::clock::monotonic_ns();
     let attr = client.attributes(fiber, fid)?;

@@ -26,12 +26,7 @@ fn kind_of(node: &NewNode<'_>) -> u32 {
 impl Node {
     /// Checks that `name` can be made here (with `changes` held); true if a whiteout is in its
     /// place.
-    fn check_free(
-        &self,
-        cx: &Ctx<'_>,
-        dir: &Arc<dyn Inode>,
-        name: &Name,
-    ) -> Result<bool, Errno> {
+    fn check_free(&self, cx: &Ctx<'_>, dir: &Arc<dyn Inode>, name: &Name) -> Result<bool, Errno> {
         if self.state.lock().removed {
             return Err(Errno::ENOENT);
         }

@@ -9,9 +9,7 @@ use abi::{
         open::{O_NOATIME, O_RDONLY, O_RDWR},
     },
 };
-use vfs::{
-    BytesDst, BytesSrc, Ctx, Inode, Metadata, Name, NewNode, SetAttr, SetTime, XattrFlags,
-};
+use vfs::{BytesDst, BytesSrc, Ctx, Inode, Metadata, Name, NewNode, SetAttr, SetTime, XattrFlags};
 
 use super::inode::Node;
 

@@ -1,6 +1,9 @@
 //! Open files of an overlay.
 
-use std::{any::Any, sync::{Arc, atomic::Ordering}};
+use std::{
+    any::Any,
+    sync::{Arc, atomic::Ordering},
+};
 
 use abi::Errno;
 use mm::Mappable;

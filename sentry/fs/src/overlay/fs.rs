@@ -17,7 +17,7 @@ use vfs::{
 };
 
 use super::inode::Node;
-use crate::Shared;
+use crate::{Root, Shared};
 
 /// Marks a directory that hides the lower one of its name (overlayfs.rst).
 const OPAQUE: &[u8] = b"trusted.overlay.opaque";
@@ -72,7 +72,9 @@ impl Overlay {
         self.work.create(cx, &temp, NewNode::CharDevice(0), 0)?;
         let exchange = RenameFlags { exchange: true, ..RenameFlags::default() };
         let exchanged = self.work.rename(cx, &temp, dir, name, exchange);
-        exchanged.inspect_err(|_| drop(self.work.unlink(cx, &temp)))?;
+        exchanged.inspect_err(|_| {
+            let _ = self.work.unlink(cx, &temp);
+        })?;
         Ok(temp)
     }
 
@@ -150,8 +152,8 @@ pub fn mount(
     fiber: &Fiber<'_>,
     shared: &Arc<Shared>,
     lower: Arc<dyn Inode>,
-    memory: Arc<dyn Inode>,
-) -> Result<(Arc<dyn Filesystem>, Arc<dyn Inode>), Errno> {
+    memory: &Arc<dyn Inode>,
+) -> Result<Root, Errno> {
     let fs: Arc<dyn Filesystem> = Arc::new(Mounted);
     let creds = Arc::new(Credentials::root());
     // Nobody stands anywhere yet: a namespace of our own for the first steps.

@@ -13,8 +13,7 @@ use abi::{
 };
 use sched::Mutex;
 use vfs::{
-    Ctx, File, Inode, Metadata, Name, NewNode, RenameFlags, SetAttr, SleepLock, StatFs,
-    XattrFlags,
+    Ctx, File, Inode, Metadata, Name, NewNode, RenameFlags, SetAttr, SleepLock, StatFs, XattrFlags,
 };
 
 use super::{
@@ -155,11 +154,8 @@ impl Node {
     }
 
     fn open_file(self: Arc<Self>, cx: &Ctx<'_>, flags: u32) -> Result<Arc<dyn File>, Errno> {
-        let real = if flags & O_ACCMODE == O_RDONLY {
-            self.real()?
-        } else {
-            self.copy_up(cx, None)?
-        };
+        let real =
+            if flags & O_ACCMODE == O_RDONLY { self.real()? } else { self.copy_up(cx, None)? };
         let real = real.open(cx, flags)?;
         Ok(Arc::new(OverlayFile::new(self, real)))
     }

@@ -95,11 +95,7 @@ impl Move<'_> {
     }
 
     /// A directory that comes to where the lower tree has that name must hide what is there.
-    fn hide_lower(
-        cx: &Ctx<'_>,
-        node: &Node,
-        (dir, name): (&Node, &Name),
-    ) -> Result<(), Errno> {
+    fn hide_lower(cx: &Ctx<'_>, node: &Node, (dir, name): (&Node, &Name)) -> Result<(), Errno> {
         match node.upper() {
             Some(upper) if node.is_dir() && dir.lower_has(cx, name)? => {
                 node.fs.set_opaque(cx, &*upper)
@@ -169,7 +165,7 @@ impl Move<'_> {
         fs.work.rename(cx, &temp, there, to, RenameFlags::default()).inspect_err(|_| {
             let flags = RenameFlags { exchange: true, ..RenameFlags::default() };
             if fs.work.rename(cx, &temp, here, from, flags).is_ok() {
-                drop(fs.work.unlink(cx, &temp));
+                let _ = fs.work.unlink(cx, &temp);
             }
         })
     }

@@ -34,7 +34,7 @@ fn overlay(prepare: impl FnOnce(&Ctx<'_>) + Send + 'static) -> (World, Below) {
     let (sender, receiver) = channel();
     let (shared, given, memory_root) = (base.shared.clone(), lower.clone(), memory.clone());
     base.run(move |cx, _| {
-        let mounted = mount(cx.fiber, &shared, given, memory_root.clone()).unwrap();
+        let mounted = mount(cx.fiber, &shared, given, &memory_root).unwrap();
         let upper = memory_root.lookup(cx, &Name::new(b"upper").unwrap()).unwrap();
         sender.send((mounted, upper)).unwrap();
     });
@@ -190,10 +190,7 @@ fn what_is_removed_stays_removed_and_can_be_made_again() {
         assert!(list(cx, "/d").is_empty(), "a new directory hides the old one");
         assert_eq!(find(cx, "/d").unwrap().inode().list_xattr(cx), Ok(Vec::new()));
         assert_eq!(try_open(cx, "/d/old", 0).unwrap_err(), Errno::ENOENT);
-        assert_eq!(
-            cx.make(cx.root, b"/w", NewNode::CharDevice(0), 0).map(drop),
-            Err(Errno::EPERM)
-        );
+        assert_eq!(cx.make(cx.root, b"/w", NewNode::CharDevice(0), 0).map(drop), Err(Errno::EPERM));
     });
 }
 
@@ -305,7 +302,7 @@ fn listings_show_each_name_once_with_its_number() {
         put(cx, "/new", b"");
         cx.remove(cx.root, b"/f8", false).unwrap();
         let dir = open(cx, "/", 0);
-        let mut names = crate::testing::Names { room: usize::MAX, ..Default::default() };
+        let mut names = testing::Names { room: usize::MAX, ..Default::default() };
         dir.read_dir(cx, &mut names).unwrap();
         names.found.retain(|(name, _)| !name.starts_with('.'));
         assert_eq!(names.found.len(), 51);
@@ -332,7 +329,7 @@ fn many_fibers_copy_the_same_file_once() {
             })
         })
         .collect();
-    jobs.into_iter().for_each(crate::testing::Running::join);
+    jobs.into_iter().for_each(testing::Running::join);
     world.run(|cx, _| {
         let expected: Vec<u8> = (1..=16).collect();
         assert_eq!(contents(cx, "/d/e/f").unwrap(), expected);

@@ -72,7 +72,7 @@ struct Items {
 }
 
 impl Epoll {
-    /// epoll_create1(2): makes an empty set. `EPOLL_CLOEXEC` is the caller's.
+    /// `epoll_create1(2)`: makes an empty set. `EPOLL_CLOEXEC` is the caller's.
     ///
     /// # Errors
     ///
@@ -179,8 +179,8 @@ impl Epoll {
         Ok(())
     }
 
-    /// epoll_wait(2): up to `max` events and the data of their files, as soon as there is one, at
-    /// the latest at `deadline_ns` of CLOCK_MONOTONIC (`Some(0)`: at once).
+    /// `epoll_wait(2)`: up to `max` events and the data of their files, as soon as there is one, at
+    /// the latest at `deadline_ns` of `CLOCK_MONOTONIC` (`Some(0)`: at once).
     ///
     /// # Errors
     ///
@@ -303,7 +303,7 @@ impl Epoll {
     }
 }
 
-/// `EPOLLEXCLUSIVE` goes with few other flags and not with epolls (epoll_ctl(2)).
+/// `EPOLLEXCLUSIVE` goes with few other flags and not with epolls (`epoll_ctl(2)`).
 fn check_exclusive(events: u32, nested: bool) -> Result<(), Errno> {
     use abi::fs::poll::{POLLERR, POLLHUP, POLLOUT};
     let allowed = POLLIN | POLLOUT | POLLERR | POLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;

@@ -7,7 +7,7 @@ use vfs::OpenFile;
 
 use super::Epoll;
 
-/// Most epolls above one another (epoll_ctl(2), `ELOOP`). It bounds how deep a notification, or
+/// Most epolls above one another (`epoll_ctl(2)`, `ELOOP`). It bounds how deep a notification, or
 /// a question for events, can nest.
 const LEVELS_MAX: usize = 5;
 

@@ -19,7 +19,7 @@ use super::buffer::{CAPACITY_MAX_BYTES, Ends, Pipe};
 const F_SETPIPE_SZ: u32 = 1031;
 /// `F_GETPIPE_SZ` (fcntl(2)).
 const F_GETPIPE_SZ: u32 = 1032;
-/// `FIONREAD` (ioctl_tty(2)).
+/// `FIONREAD` (`ioctl_tty(2)`).
 const FIONREAD: u32 = 0x541b;
 /// Largest capacity at all: 2 GiB on Linux; here what one buffer may reasonably take.
 const PRIVILEGED_MAX_BYTES: usize = 16 * CAPACITY_MAX_BYTES;
