@@ -150,9 +150,10 @@ fn build(
     pid_file: Option<&Path>,
 ) -> Result<OwnedFd> {
     let (spec, global) = (&new.bundle.spec, &runtime.global);
-    let cgroups = Cgroups::make(spec, global.systemd_cgroup, global.ignore_cgroups)?;
-    cgroups.made().clone_into(&mut state.cgroups);
+    let mut cgroups = Cgroups::plan(spec, global.systemd_cgroup)?;
+    cgroups.new_folders().clone_into(&mut state.cgroups);
     folder.write_state(state)?;
+    cgroups.make(spec, global.ignore_cgroups)?;
     let stdio = match new.pty {
         Some(pty) => Stdio::Terminal(pty.slave.as_fd()),
         None => Stdio::Inherited([

@@ -19,50 +19,44 @@ struct Tree {
     controllers: Option<Vec<String>>,
 }
 
-/// Folders of a container, made and ready for its processes.
+/// The cgroups of a container.
 #[derive(Debug, Default)]
 pub(crate) struct Cgroups {
-    /// All that the container is in.
+    trees: Vec<Tree>,
+    /// Below each tree; nothing when config.json asks for none.
+    path: PathBuf,
+    /// The folders that are not there yet.
+    new: Vec<PathBuf>,
+    /// The folders that the container is in.
     joined: Vec<PathBuf>,
-    /// Those that were made for it.
-    made: Vec<PathBuf>,
 }
 
 impl Cgroups {
-    /// Makes the folders that `spec` asks for. Without permission that is an error, unless `ignore`.
-    pub(crate) fn make(spec: &Spec, systemd: bool, ignore: bool) -> Result<Self> {
-        let linux = spec.linux().as_ref();
-        let Some(path) = linux.and_then(|linux| linux.cgroups_path().as_ref()) else {
-            return Ok(Self::default());
-        };
+    /// What `spec` asks for; nothing is made yet.
+    pub(crate) fn plan(spec: &Spec, systemd: bool) -> Result<Self> {
+        let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref());
+        let Some(path) = path else { return Ok(Self::default()) };
         let path = relative(path, systemd);
-        let resources = linux.and_then(|linux| linux.resources().as_ref());
-        let mut made = Self::default();
-        for tree in trees(&fs::read_to_string("/proc/self/mountinfo")?) {
-            if let Err(error) = made.make_in(&tree, &path, resources) {
-                if !ignore && !is_missing(&error) {
-                    let _ = remove(&made.made);
-                    return Err(error);
-                }
-                tracing::warn!("cgroup skipped: {error:#}");
-            }
-        }
-        Ok(made)
+        let trees = trees(&fs::read_to_string("/proc/self/mountinfo")?);
+        let folders = trees.iter().map(|tree| tree.mount_point.join(&path));
+        let new = folders.filter(|folder| !folder.exists()).collect();
+        Ok(Self { trees, path, new, joined: Vec::new() })
     }
 
-    fn make_in(&mut self, tree: &Tree, path: &Path, limits: Option<&LinuxResources>) -> Result<()> {
-        let folder = tree.mount_point.join(path);
-        let said = || format!("make the cgroup {}", folder.display());
-        if !folder.exists() {
-            fs::create_dir_all(&folder).with_context(said)?;
-            self.made.push(folder.clone());
-            inherit_cpuset(tree, path)?;
-        }
-        self.joined.push(folder.clone());
-        for (file, value) in limits.map(|limits| settings(tree, limits)).unwrap_or_default() {
-            let file = folder.join(file);
-            fs::write(&file, &value)
-                .with_context(|| format!("write {value:?} to {}", file.display()))?;
+    /// The folders to remove with the container.
+    pub(crate) fn new_folders(&self) -> &[PathBuf] {
+        &self.new
+    }
+
+    /// Makes the folders and sets the limits of `spec`. Without permission that is an error, unless `ignore`.
+    pub(crate) fn make(&mut self, spec: &Spec, ignore: bool) -> Result<()> {
+        let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+        for tree in &self.trees {
+            match make_in(tree, &self.path, resources) {
+                Ok(folder) => self.joined.push(folder),
+                Err(error) if !ignore && !is_missing(&error) => return Err(error),
+                Err(error) => tracing::warn!("cgroup skipped: {error:#}"),
+            }
         }
         Ok(())
     }
@@ -76,11 +70,21 @@ impl Cgroups {
         }
         Ok(())
     }
+}
 
-    /// The folders to remove with the container.
-    pub(crate) fn made(&self) -> &[PathBuf] {
-        &self.made
+fn make_in(tree: &Tree, path: &Path, limits: Option<&LinuxResources>) -> Result<PathBuf> {
+    let folder = tree.mount_point.join(path);
+    if !folder.exists() {
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("make the cgroup {}", folder.display()))?;
+        inherit_cpuset(tree, path)?;
     }
+    for (file, value) in limits.map(|limits| settings(tree, limits)).unwrap_or_default() {
+        let file = folder.join(file);
+        fs::write(&file, &value)
+            .with_context(|| format!("write {value:?} to {}", file.display()))?;
+    }
+    Ok(folder)
 }
 
 /// A new cpuset of version 1 takes no process before it has processors and memory nodes (cpuset(7)).
