@@ -16,6 +16,9 @@ const MAX_IOVECS: u64 = 1024;
 /// The most bytes of one call (`MAX_RW_COUNT` in Linux).
 const MAX_BYTES: u64 = 0x7fff_f000;
 
+/// Bytes that are zeroed at once.
+const ZEROES: usize = 4096;
+
 impl MemoryManager {
     /// Copies all of `to` from application memory.
     ///
@@ -59,7 +62,7 @@ impl MemoryManager {
     ///
     /// `EFAULT` if not all of it could be written.
     pub fn zero(&self, addr: UserAddr, len: u64) -> Result<(), Errno> {
-        let zeroes = [0; PAGE_SIZE as usize];
+        let zeroes = [0; ZEROES];
         let mut done = 0;
         while done < len {
             let part = usize::try_from(len - done).unwrap_or(zeroes.len()).min(zeroes.len());

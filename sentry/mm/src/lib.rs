@@ -1,4 +1,7 @@
-//! Memory of applications.
+#![doc = include_str!("../README.md")]
+//
+// Lock order: State of a MemoryManager (parent before child) -> locks of a Mappable (PageCache)
+// -> books of Memory. None is held while a task waits; see README.md.
 #![forbid(unsafe_code)]
 
 mod advise;
@@ -8,6 +11,8 @@ mod cache;
 mod charge;
 mod copy;
 mod fault;
+mod fill;
+mod force;
 mod fork;
 mod free;
 mod futex;
@@ -20,6 +25,7 @@ mod memory;
 mod mlock;
 mod pma;
 mod protect;
+mod raise;
 mod remap;
 mod request;
 mod segments;
@@ -37,7 +43,8 @@ pub use futex::FutexKey;
 pub use info::{MapInfo, Usage};
 pub use manager::MemoryManager;
 pub use mappable::{
-    Copies, Identity, MapError, Mappable, MappingHandle, Mappings, Translation, translate_host_file,
+    Copies, Identity, MapError, Mappable, MappingHandle, Mappings, Translation, invalidate_all,
+    translate_host_file,
 };
 pub use memory::{Frames, Memory};
 pub use request::{Advice, Fixed, Layout, Limits, MapRequest, RemapFlags, What};

@@ -154,11 +154,12 @@ impl MemoryManager {
 
     /// Has the platform carry out `batch`, then gives back what it freed.
     pub(crate) fn commit(&self, state: &mut State, batch: Batch) -> Result<(), Lost> {
-        if !state.lost && !batch.changes().is_empty() {
-            if let Err(error) = self.space.apply(batch.changes()) {
-                tracing::error!(%error, mm = self.id, "address space lost");
-                state.lost = true;
-            }
+        if !state.lost
+            && !batch.changes().is_empty()
+            && let Err(error) = self.space.apply(batch.changes())
+        {
+            tracing::error!(%error, mm = self.id, "address space lost");
+            state.lost = true;
         }
         if state.lost {
             state.quarantine.extend(batch.into_freed());

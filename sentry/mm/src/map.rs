@@ -17,15 +17,16 @@ impl MemoryManager {
     /// # Errors
     ///
     /// As mmap(2).
-    pub fn map(self: &Arc<Self>, request: MapRequest) -> Result<UserAddr, Errno> {
+    pub fn map(self: &Arc<Self>, mut request: MapRequest) -> Result<UserAddr, Errno> {
         if request.len == 0 {
             return Err(Errno::EINVAL);
         }
         let len = round_len(request.len).ok_or(Errno::ENOMEM)?;
-        let what = self.object_of(&request, len)?;
+        let what = std::mem::take(&mut request.what);
+        let file = self.object_of(what, &request, len)?;
         let (span, populate, removed) = {
             let mut state = self.state().lock();
-            let vma = self.vma_of(&state, &request, what);
+            let vma = self.vma_of(&state, &request, file);
             let (span, removed) = self.make_room(&mut state, &request, &vma, len)?;
             let on_fault = state.lock_future.is_some_and(|lock| lock.on_fault);
             let populate = request.populate || vma.locked && !on_fault;
@@ -90,19 +91,20 @@ impl MemoryManager {
         })
     }
 
-    /// The object that `request` maps, with its offset; `None` for private anonymous memory.
+    /// The object to map, with its offset; `None` for private anonymous memory.
     fn object_of(
         self: &Arc<Self>,
+        what: What,
         request: &MapRequest,
         len: u64,
     ) -> Result<Option<FilePart>, Errno> {
-        let (mappable, offset): (Arc<dyn crate::Mappable>, u64) = match &request.what {
+        let (mappable, offset): (Arc<dyn crate::Mappable>, u64) = match what {
             What::Anonymous if !request.shared => return Ok(None),
             What::Anonymous => {
                 let name = "/dev/zero (deleted)".to_owned();
                 (SharedMemory::new(self.memory(), self.charge(), len, name), 0)
             }
-            What::File { mappable, offset } => (Arc::clone(mappable), *offset),
+            What::File { mappable, offset } => (mappable, offset),
         };
         if !offset.is_multiple_of(abi::PAGE_SIZE) {
             return Err(Errno::EINVAL);

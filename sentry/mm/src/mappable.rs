@@ -1,6 +1,7 @@
 //! What can be mapped into an address space.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fmt::Debug,
     sync::{Arc, Weak},
 };
@@ -39,7 +40,7 @@ pub trait Mappable: Send + Sync + Debug {
     }
 
     /// Remembers an address space that maps pages of this: whatever is taken away later
-    /// (truncation, hole punching) is to be announced by [`MappingHandle::invalidate`].
+    /// (truncation, hole punching) is to be announced by [`invalidate_all`].
     /// [`Mappings`] does the book-keeping.
     fn add_mapping(&self, mapping: &MappingHandle);
 
@@ -154,7 +155,7 @@ impl MappingHandle {
 /// The mappings of one [`Mappable`].
 #[derive(Clone, Debug, Default)]
 pub struct Mappings {
-    handles: std::collections::BTreeMap<u64, MappingHandle>,
+    handles: BTreeMap<u64, MappingHandle>,
 }
 
 impl Mappings {
@@ -180,10 +181,26 @@ impl Mappings {
         self.handles.is_empty()
     }
 
-    /// A copy to call [`MappingHandle::invalidate`] on once the lock around this is released.
+    /// A copy for [`invalidate_all`].
     #[must_use]
     pub fn snapshot(&self) -> Vec<MappingHandle> {
         self.handles.values().cloned().collect()
+    }
+}
+
+/// Takes the pages of `file_range` out of all address spaces. `mappings` tells who maps them now
+/// ([`Mappings::snapshot`] under the lock around it); it is asked until nobody new turns up, since
+/// a process may fork, pages and all, while its parent is still to be told. To be called after
+/// [`Mappable::translate`] has ceased to hand out the pages, with no lock held.
+pub fn invalidate_all(mappings: impl Fn() -> Vec<MappingHandle>, file_range: Span, copies: Copies) {
+    let mut told = BTreeSet::new();
+    loop {
+        let mut new = mappings();
+        new.retain(|mapping| told.insert(mapping.id));
+        if new.is_empty() {
+            return;
+        }
+        new.iter().for_each(|mapping| mapping.invalidate(file_range, copies));
     }
 }
 

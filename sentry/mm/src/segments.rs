@@ -170,6 +170,7 @@ fn of<'a, T>((start, found): (&'a u64, &'a Segment<T>)) -> (Span, &'a T) {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "the domain has four offsets")]
 mod tests {
     use super::*;
 

@@ -159,7 +159,8 @@ fn fork_is_one_batch_and_the_last_holder_of_pages_need_not_copy() {
     assert_eq!(peek(&mm, page(base, 100)), Ok(1));
     let copied = sandbox.memory.used_bytes() - used;
     assert!(copied <= 8 * PAGE_SIZE, "{copied}");
-    (check(&mm), check(&child));
+    check(&mm);
+    check(&child);
     drop(child);
     let before = calls(&mm);
     (0..256).for_each(|number| poke(&mm, page(base, number), 3).unwrap());
@@ -322,4 +323,99 @@ fn pages_are_loaded_without_the_lock_and_first_writes_are_announced() {
     assert_eq!(*remote.written.lock(), [2 * PAGE_SIZE]);
     check(&mm);
     *remote.mm.lock() = None;
+}
+
+#[test]
+fn a_debugger_writes_to_private_copies_whatever_the_rights_are() {
+    let sandbox = Box_::new(64 * MIB);
+    let mm = sandbox.mm();
+    let (file, host) = OnHost::new(4, true);
+    let text = MapRequest::file(file.clone(), 0, 4 * PAGE_SIZE, Protection::READ_EXECUTE);
+    let base = mm.map(text).unwrap();
+    let at = page(base, 1).wrapping_add(4094);
+    assert_eq!(mm.write_forced(at, &[9; 4]), 4);
+    let mut back = [0; 6];
+    assert_eq!(mm.read_forced(at.checked_sub(1).unwrap(), &mut back), 6);
+    assert_eq!(back, [2, 9, 9, 9, 9, 3]);
+    host.read_at(&mut back, PAGE_SIZE + 4093).unwrap();
+    assert_eq!(back, [2, 2, 2, 3, 3, 3]);
+    assert_eq!(peek(&mm, at), Ok(9));
+    assert_eq!(poke(&mm, at, 1), Err(Fault::Denied));
+    let child = mm.fork().unwrap();
+    assert_eq!(child.write_forced(at, &[8]), 1);
+    assert_eq!((peek(&mm, at), peek(&child, at)), (Ok(9), Ok(8)));
+    let hidden = MapRequest::anonymous(PAGE_SIZE, Protection::NONE).at(UserAddr::new(1 << 30));
+    let hidden = mm.map(hidden).unwrap();
+    assert_eq!(mm.write_forced(hidden.wrapping_add(4090), &[7; 10]), 6);
+    assert_eq!(mm.read_forced(hidden.wrapping_add(4095), &mut back[..1]), 1);
+    assert_eq!(back[0], 7);
+    assert_eq!(peek(&mm, hidden), Err(Fault::Denied));
+    let shared = MapRequest::file(file, 0, PAGE_SIZE, Protection::READ).shared();
+    let shared = mm.map(shared).unwrap();
+    assert_eq!(mm.write_forced(shared, &[1]), 0);
+    assert_eq!(mm.read_forced(UserAddr::new(u64::MAX), &mut back), 0);
+    check(&mm);
+    check(&child);
+}
+
+/// A file that lies in two host files.
+#[derive(Debug)]
+struct Halves(Arc<OnHost>, Arc<OnHost>);
+
+impl Mappable for Halves {
+    fn translate(&self, offset: u64, len: u64, write: bool) -> Result<Translation, MapError> {
+        match offset.checked_sub(2 * PAGE_SIZE) {
+            Some(offset) => self.1.translate(offset, len, write),
+            None => self.0.translate(offset, len.min(2 * PAGE_SIZE - offset), write),
+        }
+    }
+
+    fn add_mapping(&self, _mapping: &MappingHandle) {}
+
+    fn remove_mapping(&self, _mapping: &MappingHandle) {}
+
+    fn identity(&self) -> Identity {
+        Identity::default()
+    }
+
+    fn name(&self) -> String {
+        String::new()
+    }
+}
+
+#[test]
+fn pages_before_the_one_touched_are_mapped_only_if_they_belong_together() {
+    let sandbox = Box_::new(64 * MIB);
+    let mm = sandbox.mm();
+    let (first, _) = OnHost::new(2, true);
+    let (second, second_file) = OnHost::new(2, true);
+    second_file.write_at(&[50; 2 * 4096], 0).unwrap();
+    let halves = Arc::new(Halves(first, second));
+    let base = mm.map(MapRequest::file(halves, 0, 4 * PAGE_SIZE, Protection::READ)).unwrap();
+    for (number, byte) in [(2, 50), (3, 50), (0, 1), (1, 2)] {
+        assert_eq!(peek(&mm, page(base, number)), Ok(byte));
+    }
+    assert_eq!(calls(&mm), 2);
+    check(&mm);
+}
+
+#[test]
+fn a_child_made_while_pages_go_away_loses_them_too() {
+    let sandbox = Box_::new(64 * MIB);
+    let mm = sandbox.mm();
+    let (file, _) = OnHost::new(2, true);
+    let base = mm.map(MapRequest::file(file.clone(), 0, 2 * PAGE_SIZE, RW).shared()).unwrap();
+    poke(&mm, base, 1).unwrap();
+    let child = Mutex::new(None);
+    // The first answer is given, then the process forks before it is told.
+    let mappings = || {
+        let now = file.mappings.lock().snapshot();
+        child.lock().get_or_insert_with(|| mm.fork().unwrap());
+        now
+    };
+    crate::invalidate_all(mappings, crate::Span::new(0, 2 * PAGE_SIZE), crate::Copies::Drop);
+    let child = child.into_inner().unwrap();
+    assert_eq!((mm.usage().resident(), child.usage().resident()), (0, 0));
+    check(&mm);
+    check(&child);
 }

@@ -1,4 +1,5 @@
 //! Tests of a whole memory manager over a fake platform.
+#![expect(clippy::cast_possible_truncation, reason = "the numbers are the tests' own, and small")]
 
 mod calls;
 mod fake;
@@ -65,7 +66,7 @@ fn poke(mm: &MemoryManager, addr: UserAddr, byte: u8) -> Result<(), Fault> {
             other => other?,
         }
     }
-    panic!("no progress");
+    unreachable!("no progress");
 }
 
 /// Reads as a program does on a platform that can't tell the access.
@@ -80,7 +81,7 @@ fn peek(mm: &MemoryManager, addr: UserAddr) -> Result<u8, Fault> {
             other => other?,
         }
     }
-    panic!("no progress");
+    unreachable!("no progress");
 }
 
 /// What must hold between any two operations.
