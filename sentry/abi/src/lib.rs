@@ -9,6 +9,7 @@ mod errno;
 pub mod fs;
 mod regs;
 pub mod signal;
+pub mod socket;
 mod time;
 
 pub use addr::{AddrRange, PAGE_SIZE, USER_MAX, USER_MIN, UserAddr};
