@@ -31,13 +31,13 @@ static struct check_case *check_first, **check_last = &check_first;
 static const char *check_name = "?";
 
 // Registers a case; cases run in the order of the file.
-#define CASE(name)                                                          \
-    static void name(void);                                                 \
-    __attribute__((constructor)) static void check_register_##name(void) {  \
-        static struct check_case self = {#name, name, NULL};                \
-        *check_last = &self;                                                \
-        check_last = &self.next;                                            \
-    }                                                                       \
+#define CASE(name) \
+    static void name(void); \
+    __attribute__((constructor)) static void check_register_##name(void) { \
+        static struct check_case self = {#name, name, NULL}; \
+        *check_last = &self; \
+        check_last = &self.next; \
+    } \
     static void name(void)
 
 // Writes a line in one call, so that lines of several processes do not mix.
@@ -51,46 +51,46 @@ __attribute__((format(printf, 1, 2), unused)) static void check_say(const char *
     if (write(1, line, len) != len) _exit(3);
 }
 
-#define FAIL(format, ...)                                                                        \
-    do {                                                                                         \
+#define FAIL(format, ...) \
+    do { \
         check_say("FAIL %s: %s:%d: " format "\n", check_name, __FILE_NAME__, __LINE__, ##__VA_ARGS__); \
-        _exit(1);                                                                                \
+        _exit(1); \
     } while (0)
 
-#define SKIP(format, ...)                                          \
-    do {                                                           \
+#define SKIP(format, ...) \
+    do { \
         check_say("skip %s: " format "\n", check_name, ##__VA_ARGS__); \
-        _exit(SKIPPED);                                            \
+        _exit(SKIPPED); \
     } while (0)
 
-#define CHECK(condition)                                                           \
-    do {                                                                           \
+#define CHECK(condition) \
+    ({ \
         if (!(condition)) FAIL("%s (errno %d, %s)", #condition, errno, strerror(errno)); \
-    } while (0)
+    })
 
-#define CHECK_EQ(got, wanted)                                                               \
-    do {                                                                                    \
-        long long check_got = (long long)(got), check_wanted = (long long)(wanted);         \
-        if (check_got != check_wanted)                                                      \
-            FAIL("%s is %lld, not %lld (errno %d)", #got, check_got, check_wanted, errno);  \
-    } while (0)
+#define CHECK_EQ(got, wanted) \
+    ({ \
+        long long check_got = (long long)(got), check_wanted = (long long)(wanted); \
+        if (check_got != check_wanted) \
+            FAIL("%s is %lld, not %lld (errno %d)", #got, check_got, check_wanted, errno); \
+    })
 
 // The call must fail with this errno.
-#define CHECK_ERRNO(call, wanted)                                                        \
-    do {                                                                                 \
-        errno = 0;                                                                       \
-        long long check_got = (long long)(call);                                         \
-        if (check_got != -1) FAIL("%s is %lld, not an error", #call, check_got);         \
-        if (errno != (wanted)) FAIL("%s: errno %d, not %s", #call, errno, #wanted);      \
-    } while (0)
+#define CHECK_ERRNO(call, wanted) \
+    ({ \
+        errno = 0; \
+        long long check_got = (long long)(call); \
+        if (check_got != -1) FAIL("%s is %lld, not an error", #call, check_got); \
+        if (errno != (wanted)) FAIL("%s: errno %d, not %s", #call, errno, #wanted); \
+    })
 
 // The call must not fail; its value.
-#define OK(call)                                                                      \
-    ({                                                                                \
-        __typeof__(call) check_value = (call);                                        \
-        if ((long long)check_value == -1)                                             \
-            FAIL("%s: errno %d, %s", #call, errno, strerror(errno));                  \
-        check_value;                                                                  \
+#define OK(call) \
+    ({ \
+        __typeof__(call) check_value = (call); \
+        if ((long long)check_value == -1) \
+            FAIL("%s: errno %d, %s", #call, errno, strerror(errno)); \
+        check_value; \
     })
 
 // The child must exit with status 0.
@@ -107,14 +107,14 @@ __attribute__((unused)) static void check_child(pid_t pid, int line) {
 }
 
 // Runs the block in a child, which exits with 0 at its end; the parent gets the pid.
-#define IN_CHILD(...)                  \
-    ({                                 \
-        pid_t check_pid = OK(fork());  \
-        if (check_pid == 0) {          \
-            __VA_ARGS__;               \
-            _exit(0);                  \
-        }                              \
-        check_pid;                     \
+#define IN_CHILD(...) \
+    ({ \
+        pid_t check_pid = OK(fork()); \
+        if (check_pid == 0) { \
+            __VA_ARGS__; \
+            _exit(0); \
+        } \
+        check_pid; \
     })
 
 __attribute__((unused)) static int64_t now_ns(clockid_t clock) {
