@@ -107,7 +107,7 @@ CASE(huge_lengths_do_not_hurt) {
     OK(pipe(fds)), tell(fds[1]);
     CHECK(syscall(SYS_read, fds[0], &byte, SSIZE_MAX) == 1 || errno == EFAULT);
     syscall(SYS_read, zero, &byte - 100000000, SIZE_MAX);
-    CHECK_ERRNO(syscall(SYS_pwrite64, file, &byte, 8, -5), EINVAL);
+    CHECK_ERRNO(syscall(SYS_pwrite64, file, &byte, 8, -5L), EINVAL);
     CHECK_ERRNO(syscall(SYS_getrandom, 8, SIZE_MAX, 0), EFAULT);
     syscall(SYS_poll, 8, 0x7fffffff, 0);
     syscall(SYS_getgroups, 0x7fffffff, 8);
