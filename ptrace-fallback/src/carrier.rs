@@ -26,13 +26,15 @@ pub(crate) struct Carrier {
     pub(crate) loaded: Option<u64>,
     /// The state that stopped here last, if by a fault, and that one's signal.
     pub(crate) fault: Option<(u64, i32)>,
+    /// What the tracee's registers are, if known.
+    regs: Option<Registers>,
     frame_top: u64,
 }
 
 impl Carrier {
     pub(crate) fn new(tracee: Tracee, executor: usize) -> Self {
         let frame_top = layout::FRAMES + layout::FRAME_BYTES * (executor as u64 + 1);
-        Self { tracee, loaded: None, fault: None, frame_top }
+        Self { tracee, loaded: None, fault: None, regs: None, frame_top }
     }
 
     /// What [`crate::ptrace::Executor`] calls it while it runs.
@@ -48,7 +50,14 @@ impl Carrier {
     /// Gives the tracee the general registers of `state`.
     pub(crate) fn load(&mut self, state: &UserState) -> Result<(), Gone> {
         self.fault = None;
-        self.tracee.write_registers(&acceptable(&state.regs))
+        let wanted = acceptable(&state.regs);
+        match self.regs.take() {
+            // The usual answer to a call: only its result is new.
+            Some(now) if !is_restart(wanted.rax) && differ_in_rax_only(&now, &wanted) => {
+                self.tracee.write_rax(wanted.rax)
+            }
+            _ => self.tracee.write_registers(&wanted),
+        }
     }
 
     /// Fills in the registers after a stop and says what it was. What is not the application's
@@ -60,6 +69,7 @@ impl Carrier {
         fpu: &Fpu,
     ) -> Result<Exit, Gone> {
         self.tracee.read_registers(&mut state.regs).map_err(|_| Gone)?;
+        self.regs = Some(state.regs);
         match stop {
             Stop::Call if state.regs.cs == Registers::USER_CS => Ok(Exit::Syscall),
             Stop::Call => Ok(Exit::Syscall32),
@@ -89,7 +99,13 @@ impl Carrier {
             Meaning::Foreign => Ok(Exit::Interrupted),
             Meaning::Trap(likely) => {
                 let frame = self.frame(signal, state, fpu)?;
-                let vector = if frame.vector == 0 { likely } else { frame.vector };
+                // The frame lies in memory that other threads can write: believe what can be.
+                let vector = match (likely, frame.vector) {
+                    (12, vector @ (11 | 12)) => vector,
+                    (13, vector @ (4 | 5 | 10 | 11 | 13)) => vector,
+                    (16, vector @ (16 | 19)) => vector,
+                    _ => likely,
+                };
                 Ok(Exit::Trap { vector, code: frame.code & 0xffff })
             }
         }
@@ -110,6 +126,7 @@ impl Carrier {
         }
         self.loaded = None;
         self.fault = None;
+        self.regs = None;
         // A fresh FPU state: a protection key of the application's must not forbid the frame.
         fpu.load(self.tracee, &FpuState::default())?;
         let mut regs = acceptable(&state.regs);
@@ -147,6 +164,16 @@ fn acceptable(regs: &Registers) -> Registers {
         gs_base: base(regs.gs_base),
         ..*regs
     }
+}
+
+/// The results by which the host restarts a call when it stops for a signal, as long as orig_rax
+/// is the number of one (`ERESTARTSYS` to `ERESTART_RESTARTBLOCK`, linux/errno.h).
+fn is_restart(rax: u64) -> bool {
+    (-516..=-512).contains(&rax.cast_signed())
+}
+
+fn differ_in_rax_only(now: &Registers, wanted: &Registers) -> bool {
+    Registers { rax: wanted.rax, orig_rax: wanted.orig_rax, ..*now } == *wanted
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![expect(unsafe_code, reason = "room 4 of the unsafe list: ptrace, fork, shared order pages")]
 
+#[cfg(test)]
+mod attacks;
 mod call;
 mod carrier;
 mod context;

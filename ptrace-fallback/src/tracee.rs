@@ -1,7 +1,7 @@
 //! ptrace requests and waiting: the only place that makes them. All but [`kill`], [`kick`] and
 //! [`reap`] must come from the thread that seized the tracee.
 
-use std::{ffi::c_void, io, ptr};
+use std::{ffi::c_void, io, mem::offset_of, ptr};
 
 use abi::Registers;
 
@@ -10,6 +10,7 @@ pub(crate) const KICK: i32 = libc::SIGUSR2;
 
 // linux/ptrace.h, sys/ptrace.h; not all are in libc.
 const PEEKDATA: i64 = 2;
+const POKEUSER: i64 = 6;
 const CONT: i64 = 7;
 const GETREGS: i64 = 12;
 const SETREGS: i64 = 13;
@@ -84,6 +85,12 @@ impl Tracee {
         self.request(request, 0, 0).map_err(|_| Gone)
     }
 
+    /// Runs it as an ordinary process: what SYSEMU is there to prevent.
+    #[cfg(test)]
+    pub(crate) fn run_unprotected(self) -> Result<(), Gone> {
+        self.request(CONT, 0, 0).map_err(|_| Gone)
+    }
+
     /// Has the host deliver `signal`, and stop at the first instruction of its handler.
     pub(crate) fn deliver(self, signal: i32) -> Result<(), Gone> {
         let signal = usize::try_from(signal).unwrap_or(0);
@@ -112,6 +119,11 @@ impl Tracee {
 
     pub(crate) fn write_registers(self, regs: &Registers) -> Result<(), Gone> {
         self.request(SETREGS, 0, ptr::from_ref(regs).addr()).map_err(|_| Gone)
+    }
+
+    pub(crate) fn write_rax(self, rax: u64) -> Result<(), Gone> {
+        let value = usize::try_from(rax).map_err(|_| Gone)?;
+        self.request(POKEUSER, offset_of!(Registers, rax), value).map_err(|_| Gone)
     }
 
     pub(crate) fn signal_info(self) -> Result<SignalInfo, Gone> {

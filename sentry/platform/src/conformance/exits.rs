@@ -59,6 +59,23 @@ pub fn a_32_bit_system_call_is_told_apart(bed: &TestBed) {
     }
 }
 
+/// `sysenter`, with the stack pointer for the kernel good and bad.
+pub fn sysenter_is_not_served(bed: &TestBed) {
+    let cx = bed.context(0);
+    for stack in [STACK + 64, 0] {
+        let program = Program::new().set(Reg::Rbp, stack).set(Reg::Rax, 20).raw(&[0x0f, 0x34]);
+        let space = bed.space(&program);
+        let mut state = bed.state();
+        let exit = go(&*cx, &space, &mut state);
+        let refused = matches!(exit, Exit::Syscall32 | Exit::Trap { vector: 6 | 13, .. });
+        assert!(refused, "{exit:?}");
+        // The space is none the worse.
+        state.regs = bed.state().regs;
+        state.single_step = true;
+        assert_eq!(go(&*cx, &space, &mut state), Exit::Trap { vector: 1, code: 0 });
+    }
+}
+
 /// The vectors of the contract that a program can raise by itself.
 pub fn every_exception_has_its_vector(bed: &TestBed) {
     let noncanonical = Program::new().set(Reg::Rbx, 1 << 63).load();

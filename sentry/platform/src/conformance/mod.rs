@@ -194,6 +194,7 @@ macro_rules! conformance {
             exits: a_system_call_shows_its_number_and_arguments;
             exits: the_result_of_a_system_call_is_seen;
             exits: a_32_bit_system_call_is_told_apart;
+            exits: sysenter_is_not_served;
             exits: every_exception_has_its_vector;
             exits: a_stop_of_one_thread_leaves_the_others_alone;
             exits: the_vsyscall_page_is_not_there;
