@@ -34,8 +34,10 @@ fn areas(state: &State, id: u64, file_range: Span) -> Vec<Span> {
     let mapped = state.vmas.segments().iter().filter_map(|(span, vma)| {
         let file = vma.file.as_ref().filter(|file| file.mapped.handle.id() == id)?;
         let part = Span::from_len(file.offset, span.len()).intersect(file_range);
-        let start = span.start + part.start.saturating_sub(file.offset);
-        Some(Span::from_len(start, part.len()))
+        if part.is_empty() {
+            return None;
+        }
+        Some(Span::from_len(span.start + (part.start - file.offset), part.len()))
     });
-    mapped.filter(|area| !area.is_empty()).collect()
+    mapped.collect()
 }

@@ -225,11 +225,9 @@ impl Node {
         }
         self.changed();
         let beyond = size.div_ceil(abi::PAGE_SIZE).saturating_mul(abi::PAGE_SIZE);
-        let mappings = self.mappings.lock().snapshot();
         let end = i64::MAX.cast_unsigned() & !(abi::PAGE_SIZE - 1);
-        for mapping in mappings {
-            mapping.invalidate(Span::new(beyond, end), Copies::Drop);
-        }
+        let gone = Span::new(beyond, end);
+        mm::invalidate_all(|| self.mappings.lock().snapshot(), gone, Copies::Drop);
         Ok(())
     }
 }
