@@ -5,6 +5,7 @@ mod calls;
 mod fake;
 mod faults;
 mod model;
+mod threads;
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -57,7 +58,7 @@ fn calls(mm: &MemoryManager) -> usize {
 
 /// Writes as a program does on a platform that can't tell the access.
 fn poke(mm: &MemoryManager, addr: UserAddr, byte: u8) -> Result<(), Fault> {
-    for _ in 0..4 {
+    for _ in 0..1000 {
         if mm.space().copy_out(addr, &[byte]) == 1 {
             return Ok(());
         }
@@ -71,7 +72,7 @@ fn poke(mm: &MemoryManager, addr: UserAddr, byte: u8) -> Result<(), Fault> {
 
 /// Reads as a program does on a platform that can't tell the access.
 fn peek(mm: &MemoryManager, addr: UserAddr) -> Result<u8, Fault> {
-    for _ in 0..4 {
+    for _ in 0..1000 {
         let mut byte = [0];
         if mm.space().copy_in(addr, &mut byte) == 1 {
             return Ok(byte[0]);
