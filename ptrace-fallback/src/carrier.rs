@@ -166,7 +166,7 @@ fn acceptable(regs: &Registers) -> Registers {
     }
 }
 
-/// The results by which the host restarts a call when it stops for a signal, as long as orig_rax
+/// The results by which the host restarts a call when it stops for a signal, as long as `orig_rax`
 /// is the number of one (`ERESTARTSYS` to `ERESTART_RESTARTBLOCK`, linux/errno.h).
 fn is_restart(rax: u64) -> bool {
     (-516..=-512).contains(&rax.cast_signed())

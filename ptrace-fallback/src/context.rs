@@ -118,12 +118,12 @@ impl PtraceContext {
         match homes.map.remove(&state.id()) {
             Some((_, Home::Saved(fpu))) if !state.fpu_changed => state.fpu = fpu,
             Some((_, Home::Saved(_))) => {}
-            Some((_, Home::Loaded(elsewhere))) => {
-                if !std::ptr::eq(elsewhere.as_ptr(), Arc::as_ptr(core)) {
-                    self.fetch(&elsewhere, state);
-                }
+            Some((_, Home::Loaded(elsewhere)))
+                if !std::ptr::eq(elsewhere.as_ptr(), Arc::as_ptr(core)) =>
+            {
+                self.fetch(&elsewhere, state);
             }
-            None => {}
+            Some((_, Home::Loaded(_))) | None => {}
         }
         self.shared.fpu.load(carrier.tracee, &state.fpu)?;
         state.fpu_changed = false;

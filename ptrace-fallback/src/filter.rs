@@ -195,3 +195,36 @@ pub(crate) fn service() -> Vec<Instruction> {
 
 /// What fits where `order.rs` says.
 const _: () = assert!(order::BLOB + 256 <= layout::ORDERS_BYTES);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::filters::{APPLICATION_THREAD_CALLS, SERVICE_THREAD_CALLS};
+
+    fn numbers(program: &[Instruction]) -> BTreeSet<u32> {
+        let tests = program.windows(2).filter(|pair| {
+            pair[0].code == LOAD && pair[0].operand == NUMBER && pair[1].code == JUMP_EQUAL
+        });
+        tests.map(|pair| pair[1].operand).collect()
+    }
+
+    #[test]
+    fn the_lists_of_calls_are_as_long_as_the_filters_are() {
+        assert_eq!(numbers(&application()).len(), APPLICATION_THREAD_CALLS.len());
+        assert_eq!(numbers(&service()).len(), SERVICE_THREAD_CALLS.len());
+    }
+
+    #[test]
+    fn every_jump_stays_in_its_program_and_every_program_ends() {
+        for program in [application(), service()] {
+            for (at, instruction) in program.iter().enumerate() {
+                let farthest = instruction.jump_true.max(instruction.jump_false);
+                assert!(at + usize::from(farthest) < program.len());
+            }
+            let last = program[program.len() - 1];
+            assert_eq!((last.code, last.operand), (RETURN, KILL_PROCESS));
+        }
+    }
+}

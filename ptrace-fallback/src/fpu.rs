@@ -11,12 +11,12 @@ use crate::tracee::{Gone, Tracee};
 
 /// Legacy FXSAVE area and XSAVE header (SDM vol. 1, 10.5.1 and 13.4.2).
 const LEGACY_BYTES: usize = 576;
-/// Offsets in an image: MXCSR and its mask, the features the host saves, XSTATE_BV, header end.
+/// Offsets in an image: MXCSR and its mask, the features the host saves, `XSTATE_BV`, header end.
 const MXCSR: usize = 24;
 const MXCSR_MASK: usize = 28;
 const HOST_FEATURES: usize = 464;
 const XSTATE_BV: usize = 512;
-/// AMX: its state is there only for programs that asked the host (arch_prctl), which a stub
+/// AMX: its state is there only for programs that asked the host (`arch_prctl`), which a stub
 /// never does.
 const AMX: u64 = 3 << 17;
 /// More than any image.

@@ -61,5 +61,5 @@ pub(crate) const CLONE_CARRIER: u64 = call::flag(
         | libc::CLONE_THREAD
         | libc::CLONE_SYSVSEM,
 );
-/// SECCOMP_FILTER_FLAG_SPEC_ALLOW: hosts before 5.16 would otherwise slow filtered threads down.
+/// `SECCOMP_FILTER_FLAG_SPEC_ALLOW`: hosts before 5.16 would otherwise slow filtered threads down.
 pub(crate) const FILTER_FLAGS: u64 = 4;

@@ -13,6 +13,7 @@ pub mod filters;
 mod fpu;
 mod layout;
 mod order;
+mod probe;
 mod ptrace;
 mod service;
 mod shadow;

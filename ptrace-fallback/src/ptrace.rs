@@ -12,6 +12,7 @@ use crate::{
     context::PtraceContext,
     cpu::Cpus,
     fpu::Fpu,
+    probe::probe,
     service::Service,
     shadow::Shadow,
     space::{Space, SpaceCore},
@@ -70,11 +71,20 @@ impl Ptrace {
     /// When the host refuses a resource or forbids ptrace.
     pub fn new(memory: Arc<MemoryObject>, executors: usize) -> Result<Arc<Self>, PlatformError> {
         let cpus = Cpus::new(executors);
+        if executors == 0 {
+            return Err(invalid("no executor"));
+        }
         let (template_pid, service) = template::start(&memory, executors, &cpus)?;
         let executors = (0..executors).map(|_| Executor::default()).collect();
         let shared = Arc::new(Shared { memory, executors, fpu: Fpu::new(), cpus });
-        Ok(Arc::new(Self { shared, template_pid, template: Mutex::new(service) }))
+        let this = Arc::new(Self { shared, template_pid, template: Mutex::new(service) });
+        probe(&this.shared, &mut lock(&this.template))?;
+        Ok(this)
     }
+}
+
+fn invalid(what: &'static str) -> PlatformError {
+    PlatformError::Host { what, source: std::io::ErrorKind::InvalidInput.into() }
 }
 
 impl Platform for Ptrace {
@@ -89,13 +99,10 @@ impl Platform for Ptrace {
     }
 
     fn context(&self, executor: usize) -> Result<Box<dyn Context>, PlatformError> {
-        let unknown = || PlatformError::Host {
-            what: "an executor that is not there or was taken",
-            source: std::io::ErrorKind::InvalidInput.into(),
-        };
-        let entry = self.shared.executors.get(executor).ok_or_else(unknown)?;
+        let unknown = "an executor that is not there or was taken";
+        let entry = self.shared.executors.get(executor).ok_or_else(|| invalid(unknown))?;
         if entry.taken.swap(true, Ordering::SeqCst) {
-            return Err(unknown());
+            return Err(invalid(unknown));
         }
         self.shared.cpus.pin(executor, None);
         Ok(Box::new(PtraceContext::new(self.shared.clone(), executor)))

@@ -31,6 +31,7 @@ const CHUNK: u64 = 1 << 20;
 
 /// The carrier of one executor.
 #[derive(Debug, Default)]
+#[expect(clippy::large_enum_variant, reason = "few, and nearly all are of the large one")]
 pub(crate) enum Slot {
     /// Not made yet.
     #[default]

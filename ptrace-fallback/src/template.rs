@@ -55,7 +55,9 @@ pub(crate) fn start(
     if service.acknowledged().and_then(|()| set_up(&mut service, executors)).is_err() {
         tracee::kill(pid);
         tracee::reap(pid);
-        return Err(PlatformError::SpaceLost("the template did not start"));
+        return Err(PlatformError::SpaceLost(
+            "the template did not start; the host may forbid to execute a memfd",
+        ));
     }
     Ok((pid, service))
 }

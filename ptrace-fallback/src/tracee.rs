@@ -36,7 +36,7 @@ pub(crate) enum Stop {
     Call,
     /// Before the delivery of a signal.
     Signal(i32),
-    /// For PTRACE_INTERRUPT or a group stop.
+    /// For `PTRACE_INTERRUPT` or a group stop.
     Other,
 }
 

@@ -1,5 +1,7 @@
 //! The contract, on this platform.
 
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 use std::sync::Arc;
 
 use host::MemoryObject;

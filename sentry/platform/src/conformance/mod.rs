@@ -12,7 +12,6 @@
     clippy::missing_panics_doc,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
-    clippy::cast_sign_loss,
     reason = "tests fail by panicking"
 )]
 
