@@ -1,2 +1,0 @@
-//! Bounded fuzzing of every border, as ordinary tests.
-#![forbid(unsafe_code)]
