@@ -8,6 +8,7 @@ use rustix::process::Pid;
 use serde_json::Value;
 
 use crate::bundle::Bundle;
+use crate::leaks;
 use crate::run::{Output, Run, wait_for_exit, whole};
 use crate::runtime::Runtime;
 
@@ -115,6 +116,15 @@ impl<'a> Container<'a> {
         let state = self.state()?;
         let pid = state["pid"].as_i64().with_context(|| format!("no pid: {state}"))?;
         i32::try_from(pid).context("pid")
+    }
+
+    /// Every host process of the container: Sentry, Gofer, stubs.
+    ///
+    /// # Errors
+    ///
+    /// When the host cannot be looked at.
+    pub fn processes(&self) -> Result<Vec<i32>> {
+        leaks::pids_of(&self.id)
     }
 
     /// Waits until the container's process has ended.

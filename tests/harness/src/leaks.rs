@@ -60,6 +60,15 @@ fn folders_with(id: &str, state: &Path) -> Vec<String> {
         .collect()
 }
 
+/// Host pids of the processes that carry `id`, and of all that descend from them.
+///
+/// # Errors
+///
+/// When /proc cannot be read.
+pub(crate) fn pids_of(id: &str) -> Result<Vec<i32>> {
+    Ok(processes_of(id)?.iter().map(|process| process.pid).collect())
+}
+
 /// The processes that carry `id`, and all that descend from them; zombies are gone already.
 fn processes_of(id: &str) -> Result<Vec<Process>> {
     let mut all = Vec::new();
