@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use crate::{build, cargo, check, setup};
 
 /// Packages whose tests need a built `runsc`: they are not part of the unit tests.
-const NEED_SANDBOXES: &[&str] = &["syscall-tests", "oci-tests"];
+const NEED_SANDBOXES: &[&str] = &["syscall-tests", "oci-tests", "attack-tests"];
 
 /// Which tests to run.
 #[derive(Debug, clap::Args)]
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Kind::Unit => unit(args),
         Kind::Syscalls => sandboxes(args, "syscall-tests", None),
         Kind::Oci => sandboxes(args, "oci-tests", None),
-        Kind::Seccomp => sandboxes(args, "oci-tests", Some("seccomp")),
+        Kind::Seccomp => sandboxes(args, "attack-tests", Some("seccomp")),
         Kind::Fuzz => fuzz(args),
         Kind::Soak => soak(args),
         Kind::All => ci(args).and_then(|()| soak(args)),
