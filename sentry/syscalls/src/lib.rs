@@ -16,6 +16,7 @@ mod path;
 mod poll;
 mod process;
 mod signal;
+mod socket;
 pub mod strace;
 mod system;
 pub mod table;

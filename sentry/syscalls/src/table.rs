@@ -6,7 +6,7 @@ use abi::Errno;
 use kernel::{Cx, SysResult, SyscallTable};
 
 use crate::{
-    Args, anon, creds, fd, futex, lock, memory, path, poll, process, signal, strace, system, time,
+    Args, anon, creds, fd, futex, lock, memory, path, poll, process, signal, socket, strace, system, time,
     timer, transfer,
 };
 
@@ -74,6 +74,7 @@ const FAMILIES: &[&[Entry]] = &[
     poll::TABLE,
     process::TABLE,
     signal::TABLE,
+    socket::TABLE,
     system::TABLE,
     time::TABLE,
     timer::TABLE,
