@@ -241,7 +241,7 @@ fn an_overlay_over_a_gofer_behaves_as_every_tree() {
     let below = crate::gofer::world_on(dir.path());
     std::fs::create_dir(dir.path().join("lower")).unwrap();
     std::fs::write(dir.path().join("lower/f"), vec![3; 100_000]).unwrap();
-    let (sender, receiver) = std::sync::mpsc::channel();
+    let (sender, receiver) = channel();
     below.run(move |cx, world| {
         let (_, upper) = memory(&world.shared);
         let root = find(cx, "/").unwrap().inode().clone();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use abi::{Errno, SigSet, Timespec, UserAddr, fs::open::O_CLOEXEC};
 use fs::{
     Shared,
-    anon::{self, Epoll, Interest, TimerClock, TimerFd, TimerSetting},
+    anon::{self, Epoll, Interest, SignalFd, TimerClock, TimerFd, TimerSetting},
     pipefs,
 };
 use kernel::{Cx, SysResult};
@@ -23,10 +23,12 @@ pub(crate) const TABLE: &[Entry] = &[
     full(   232, "epoll_wait",      "fxdd",   epoll_wait),
     full(   233, "epoll_ctl",       "fdfx",   epoll_ctl),
     full(   281, "epoll_pwait",     "fxddxu", epoll_pwait),
+    partial(282, "signalfd",        "fxu",    signalfd, "signals of the process that made it"),
     full(   283, "timerfd_create",  "dx",     timerfd_create),
     full(   284, "eventfd",         "u",      eventfd),
     full(   286, "timerfd_settime", "fxxx",   timerfd_settime),
     full(   287, "timerfd_gettime", "fx",     timerfd_gettime),
+    partial(289, "signalfd4",       "fxux",   signalfd4, "signals of the process that made it"),
     full(   290, "eventfd2",        "ux",     eventfd2),
     full(   291, "epoll_create1",   "x",      epoll_create1),
     full(   293, "pipe2",           "xx",     pipe2),
@@ -107,6 +109,29 @@ fn eventfd(cx: &mut Cx<'_>, args: Args) -> SysResult {
 /// `int eventfd2(unsigned initval, int flags)`
 fn eventfd2(cx: &mut Cx<'_>, args: Args) -> SysResult {
     give(cx, anon::eventfd(&shared(cx)?, args.u32(0), args.u32(1))?, args.u32(1))
+}
+
+/// `int signalfd(int fd, const sigset_t *mask, size_t size)`
+fn signalfd(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    open_signalfd(cx, args, 0)
+}
+
+/// `int signalfd4(int fd, const sigset_t *mask, size_t size, int flags)`
+fn signalfd4(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    open_signalfd(cx, args, args.u32(3))
+}
+
+fn open_signalfd(cx: &mut Cx<'_>, args: Args, flags: u32) -> SysResult {
+    if args.get(2) != size_of::<SigSet>() as u64 {
+        return Err(Errno::EINVAL);
+    }
+    let wanted = signal::read_set(cx, args.addr(1))?;
+    if args.i32(0) == -1 {
+        return give(cx, anon::signalfd(&shared(cx)?, cx.process(), wanted, flags)?, flags);
+    }
+    let file = cx.files.get_io(args.i32(0))?;
+    file.downcast::<SignalFd>().ok_or(Errno::EINVAL)?.set_wanted(wanted);
+    Ok(u64::from(args.u32(0)))
 }
 
 /// `int memfd_create(const char *name, unsigned flags)`
