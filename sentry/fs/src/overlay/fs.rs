@@ -13,7 +13,7 @@ use auth::Credentials;
 use sched::{Fiber, Mutex};
 use vfs::{
     Ctx, Dentry, Filesystem, Inode, MountFlags, MountNamespace, Name, NewNode, RenameFlags,
-    SetAttr, XattrFlags,
+    SetAttr, SetTime, XattrFlags,
 };
 
 use super::inode::Node;
@@ -166,7 +166,8 @@ pub fn mount(
     let upper = memory.create(cx, &Name::new(b"upper")?, NewNode::Dir, 0o755)?;
     let meta = lower.metadata(cx)?;
     let (mode, uid, gid) = (Some(meta.mode & 0o7777), Some(meta.uid), Some(meta.gid));
-    upper.set_attr(cx, &SetAttr { mode, uid, gid, ..SetAttr::default() })?;
+    let (atime, mtime) = (Some(SetTime::To(meta.atime)), Some(SetTime::To(meta.mtime)));
+    upper.set_attr(cx, &SetAttr { mode, uid, gid, atime, mtime, size: None })?;
     let overlay = Arc::new(Overlay {
         shared: Arc::clone(shared),
         dev: shared.next_dev(),

@@ -23,6 +23,8 @@ const MAGIC: u64 = 0x0102_1994;
 pub struct Options {
     /// Most bytes of contents.
     pub size: Option<u64>,
+    /// The same as a part of all memory, in percent.
+    pub size_percent: Option<u64>,
     /// Most inodes.
     pub inodes: Option<u64>,
     /// Permission bits of the root.
@@ -35,13 +37,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { size: None, inodes: None, mode: 0o1777, uid: 0, gid: 0 }
+        Self { size: None, size_percent: None, inodes: None, mode: 0o1777, uid: 0, gid: 0 }
     }
 }
 
 impl Options {
-    /// Reads options as mount(2) gets them (`size=64k,mode=755`). A size of 0 and of 0 inodes
-    /// mean no limit; a percentage is not served.
+    /// Reads options as mount(2) gets them (`size=64k,mode=755`, `size=50%`). A size of 0 and of 0
+    /// inodes mean no limit.
     ///
     /// # Errors
     ///
@@ -53,6 +55,10 @@ impl Options {
             let octal = || u32::from_str_radix(value, 8).map_err(|_| Errno::EINVAL);
             let id = || value.parse::<u32>().map_err(|_| Errno::EINVAL);
             match name {
+                "size" if value.ends_with('%') => {
+                    let percent = value.trim_end_matches('%').parse();
+                    options.size_percent = Some(percent.map_err(|_| Errno::EINVAL)?);
+                }
                 "size" => options.size = limit(size(value)?),
                 "nr_blocks" => options.size = limit(size(value)?.saturating_mul(PAGE_SIZE)),
                 "nr_inodes" => options.inodes = limit(size(value)?),
@@ -124,6 +130,11 @@ impl Tmpfs {
         options: Options,
         kind: &'static str,
     ) -> Result<(Arc<Self>, Arc<dyn Inode>), Errno> {
+        let mut options = options;
+        if let Some(percent) = options.size_percent.take() {
+            let all = shared.memory().limit_bytes();
+            options.size = limit((all / 100).saturating_mul(percent));
+        }
         let fs = Arc::new(Self {
             shared: Arc::clone(shared),
             contents: Charge::within(shared.charge(), options.size.unwrap_or(u64::MAX)),
