@@ -161,6 +161,48 @@ fn a_spoilt_message_header_never_gives_a_wrong_file() {
     assert!(right > 0);
 }
 
+/// Application code that fills the signal frames of another executor while the host writes them:
+/// what is read there is a hint, so that the worst is a wrong one.
+#[test]
+fn spoilt_signal_frames_only_mislead_their_own_program() {
+    const ROUNDS: u64 = 1000;
+    let bed = Bed::new(2);
+    // rep stosq; again. At +64 a load that faults, at +128 a #GP.
+    let fill = Program::new().raw(&[0x48, 0x89, 0xf1, 0x48, 0x89, 0xd7, 0xf3, 0x48, 0xab]).jump(0);
+    let program = fill.pad(64).raw(&[0x48, 0x8b, 0x1c, 0x25, 0, 0, 0, 0]).pad(128).raw(&[0xf4]);
+    let space = bed.space(&program);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (bed, shared, stop_seen) = (&bed, &space, &stop);
+        let attacker = scope.spawn(move || {
+            let cx = bed.platform.context(1).unwrap();
+            let mut state = bed.state();
+            state.regs.rdx = layout::FRAMES;
+            state.regs.rsi = layout::FRAME_BYTES / 8;
+            state.regs.rax = u64::MAX;
+            while !stop_seen.load(Ordering::SeqCst) {
+                assert_eq!(cx.switch(shared, &mut state).unwrap(), Exit::Interrupted);
+            }
+        });
+        let cx = bed.platform.context(0).unwrap();
+        let mut state = bed.state();
+        for _ in 0..ROUNDS {
+            state.regs.rip = CODE + 64;
+            assert!(matches!(go(&*cx, &space, &mut state), Exit::Fault { .. }));
+            cx.exact_access(&space, &mut state).unwrap();
+            assert_eq!(state.regs.rip, CODE + 64);
+            state.regs.rip = CODE + 128;
+            let exit = go(&*cx, &space, &mut state);
+            assert!(matches!(exit, Exit::Trap { vector: 4 | 5 | 10 | 11 | 13, .. }), "{exit:?}");
+        }
+        stop.store(true, Ordering::SeqCst);
+        while !attacker.is_finished() {
+            bed.platform.kick(1);
+            std::thread::yield_now();
+        }
+    });
+}
+
 /// SIGKILL from outside at any moment of running, mapping and forking: an error, never a hang,
 /// and nothing is left.
 #[test]

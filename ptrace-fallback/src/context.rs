@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, Weak, atomic::Ordering},
 };
 
-use abi::{FpuState, UserAddr};
+use abi::{FpuState, Registers, UserAddr};
 use platform::{Access, AddressSpace, Context, Exit, PlatformError, UserState};
 
 use crate::{
@@ -228,11 +228,9 @@ fn own(space: &Arc<dyn AddressSpace>) -> Result<&Arc<SpaceCore>, PlatformError> 
 
 /// `int 0x80` in 64-bit code is the same stop as `syscall`, but does not set rcx, and is another
 /// instruction.
-fn is_int80(space: &Arc<dyn AddressSpace>, state: &UserState) -> bool {
-    let mut code = [0; 2];
-    let at = UserAddr::new(state.regs.rip.wrapping_sub(2));
-    state.regs.rcx != state.regs.rip
-        || (space.copy_in(at, &mut code) == code.len() && code == [0xcd, 0x80])
+fn is_int80(core: &SpaceCore, regs: &Registers) -> bool {
+    let at = UserAddr::new(regs.rip.wrapping_sub(2));
+    regs.rcx != regs.rip || core.code_at(at) == Some([0xcd, 0x80])
 }
 
 impl Context for PtraceContext {
@@ -249,7 +247,7 @@ impl Context for PtraceContext {
         }
         let core = own(space)?;
         let mut exit = self.with_carrier(core, |carrier| self.run(core, carrier, state))?;
-        if exit == Exit::Syscall && is_int80(space, state) {
+        if exit == Exit::Syscall && is_int80(core, &state.regs) {
             exit = Exit::Syscall32;
         }
         state.step_due = state.single_step && exit == Exit::Syscall;

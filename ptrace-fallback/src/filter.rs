@@ -149,6 +149,15 @@ impl Program {
     }
 }
 
+/// A filter that lets `numbers` pass and refuses all else.
+#[cfg(test)]
+pub(crate) fn refusing_all_but(numbers: impl Iterator<Item = u64>) -> Vec<Instruction> {
+    const ERRNO: u32 = 0x0005_0000;
+    let mut program = numbers.fold(Program::new(), |program, number| program.allow(number, &[]));
+    program.finish(ERRNO | libc::ENOSYS.unsigned_abs());
+    program.0
+}
+
 fn low(value: u64) -> u32 {
     u32::try_from(value & u64::from(u32::MAX)).unwrap_or(0)
 }

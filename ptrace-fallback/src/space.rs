@@ -11,7 +11,7 @@ use std::{
 };
 
 use abi::{AddrRange, USER_MAX, UserAddr};
-use host::HostFile;
+use host::{HostFile, MemoryObject};
 use platform::{AddressSpace, Backing, Change, PlatformError, Protection};
 
 use crate::{
@@ -145,6 +145,13 @@ impl SpaceCore {
             tracee::reap(self.pid);
             *alive = false;
         }
+    }
+
+    /// Two bytes of code, if they can be had without waiting.
+    pub(crate) fn code_at(&self, addr: UserAddr) -> Option<[u8; 2]> {
+        let shadow = self.shadow.try_read().ok()?;
+        let mut code = [0; 2];
+        (copy_in(&self.shared.memory, &shadow, addr, &mut code) == 2).then_some(code)
     }
 
     fn read_shadow(&self) -> std::sync::RwLockReadGuard<'_, Shadow> {
@@ -298,23 +305,7 @@ impl AddressSpace for Space {
     }
 
     fn copy_in(&self, from: UserAddr, to: &mut [u8]) -> usize {
-        let shadow = self.core.read_shadow();
-        let mut done = 0;
-        while let Some(rest) = to.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let addr = from.get().wrapping_add(done as u64);
-            let Some((backing, left, protection)) = shadow.at(addr) else { break };
-            if !protection.read {
-                break;
-            }
-            let len = rest.len().min(usize::try_from(left.min(CHUNK)).unwrap_or(0));
-            let Some(chunk) = rest.get_mut(..len) else { break };
-            let count = read_backing(&self.core.shared.memory, &backing, chunk);
-            done += count;
-            if count < len {
-                break;
-            }
-        }
-        done
+        copy_in(&self.core.shared.memory, &self.core.read_shadow(), from, to)
     }
 
     fn copy_out(&self, to: UserAddr, from: &[u8]) -> usize {
@@ -423,6 +414,26 @@ fn carry_out(shadow: &mut Shadow, batch: &mut Batch<'_>, changes: &[Change]) -> 
     batch.flush()
 }
 
+/// [`AddressSpace::copy_in`] by the map `shadow`.
+fn copy_in(memory: &MemoryObject, shadow: &Shadow, from: UserAddr, to: &mut [u8]) -> usize {
+    let mut done = 0;
+    while let Some(rest) = to.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        let addr = from.get().wrapping_add(done as u64);
+        let Some((backing, left, protection)) = shadow.at(addr) else { break };
+        if !protection.read {
+            break;
+        }
+        let len = rest.len().min(usize::try_from(left.min(CHUNK)).unwrap_or(0));
+        let Some(chunk) = rest.get_mut(..len) else { break };
+        let count = read_backing(memory, &backing, chunk);
+        done += count;
+        if count < len {
+            break;
+        }
+    }
+    done
+}
+
 fn aligned_word(shadow: &Shadow, addr: UserAddr) -> Option<(Backing, u64, Protection)> {
     if !addr.get().is_multiple_of(4) {
         return None;
@@ -430,7 +441,7 @@ fn aligned_word(shadow: &Shadow, addr: UserAddr) -> Option<(Backing, u64, Protec
     shadow.at(addr.get())
 }
 
-fn read_backing(memory: &host::MemoryObject, backing: &Backing, to: &mut [u8]) -> usize {
+fn read_backing(memory: &MemoryObject, backing: &Backing, to: &mut [u8]) -> usize {
     match backing {
         Backing::Memory { offset } => {
             memory.read(*offset, to);
@@ -450,7 +461,7 @@ fn read_backing(memory: &host::MemoryObject, backing: &Backing, to: &mut [u8]) -
     }
 }
 
-fn write_backing(memory: &host::MemoryObject, backing: &Backing, from: &[u8]) -> usize {
+fn write_backing(memory: &MemoryObject, backing: &Backing, from: &[u8]) -> usize {
     match backing {
         Backing::Memory { offset } => {
             memory.write(*offset, from);
