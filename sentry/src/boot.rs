@@ -77,7 +77,7 @@ fn prepare(
     let devpts = Devpts::new(&shared);
     let has_terminal = config.process.terminal.is_some();
     mounts::with_ctx(fiber, &fs, |cx| {
-        mounts::mount_all(cx, &shared, &devpts, config.mounts, has_terminal)?;
+        mounts::mount_all(cx, &kernel, &shared, &devpts, config.mounts, has_terminal)?;
         mounts::protect(cx, &shared, &config.masked_paths, &config.readonly_paths)
     })?;
     let (devpts, _) = devpts;

@@ -6,7 +6,7 @@ use abi::Errno;
 use auth::Credentials;
 use control::Report;
 use fs::{Shared, devfs, devpts::Devpts, tmpfs};
-use kernel::FsContext;
+use kernel::{FsContext, Kernel};
 use sched::Fiber;
 use vfs::{
     Ctx, Dentry, Filesystem, Inode, LookupFlags, MountFlags, MountNamespace, NewNode, OpenHow, Path,
@@ -42,8 +42,7 @@ pub(crate) fn mount_root(
     let (filesystem, inode): Root = match root.overlay {
         Overlay::None => (lower, inode),
         Overlay::Memory => {
-            let (_, memory) =
-                tmpfs::Tmpfs::new(shared, tmpfs::Options::default()).map_err(step)?;
+            let (_, memory) = tmpfs::Tmpfs::new(shared, tmpfs::Options::default()).map_err(step)?;
             fs::overlay::mount(fiber, shared, inode, &memory).map_err(step)?
         }
     };
@@ -53,6 +52,7 @@ pub(crate) fn mount_root(
 /// Makes the mounts in order, and their mount points where they are missing.
 pub(crate) fn mount_all(
     cx: &Ctx<'_>,
+    kernel: &Arc<Kernel>,
     shared: &Arc<Shared>,
     devpts: &(Arc<Devpts>, Arc<dyn Inode>),
     mounts: Vec<Mount>,
@@ -60,7 +60,7 @@ pub(crate) fn mount_all(
 ) -> Result<(), Report> {
     for (index, mount) in mounts.into_iter().enumerate() {
         let destination = mount.destination.clone();
-        mount_one(cx, shared, devpts, mount, terminal).map_err(|errno| {
+        mount_one(cx, kernel, shared, devpts, mount, terminal).map_err(|errno| {
             let subject = format!("mounts[{index}].destination: {destination}");
             report("mount", &subject, errno)
         })?;
@@ -70,6 +70,7 @@ pub(crate) fn mount_all(
 
 fn mount_one(
     cx: &Ctx<'_>,
+    kernel: &Arc<Kernel>,
     shared: &Arc<Shared>,
     devpts: &(Arc<Devpts>, Arc<dyn Inode>),
     mount: Mount,
@@ -87,7 +88,7 @@ fn mount_one(
     let is_dev = matches!(mount.kind, MountKind::Dev);
     let (filesystem, root): Root = match mount.kind {
         MountKind::Devpts => (devpts.0.clone(), devpts.1.clone()),
-        kind => make(cx, shared, kind, &mount.options)?,
+        kind => make(cx, kernel, shared, kind, &mount.options)?,
     };
     let is_dir = root.metadata(cx)?.is_dir();
     let at = mount_point(cx, mount.destination.as_bytes(), is_dir)?;
@@ -112,6 +113,7 @@ fn source_of(kind: &MountKind) -> &'static str {
 
 fn make(
     cx: &Ctx<'_>,
+    kernel: &Arc<Kernel>,
     shared: &Arc<Shared>,
     kind: MountKind,
     options: &[String],
@@ -128,7 +130,11 @@ fn make(
         MountKind::Tmpfs => memory(tmpfs_options(options, 0o1777)?),
         MountKind::Dev => memory(tmpfs_options(options, 0o755)?),
         MountKind::Mqueue => memory(tmpfs::Options { mode: 0o1777, ..tmpfs::Options::default() }),
-        MountKind::Proc | MountKind::Sysfs | MountKind::Devpts | MountKind::Cgroup => {
+        MountKind::Proc => {
+            let (fs, root) = fs::procfs::Procfs::new(kernel, shared);
+            Ok((fs, root))
+        }
+        MountKind::Sysfs | MountKind::Devpts | MountKind::Cgroup => {
             memory(tmpfs::Options { mode: 0o555, ..tmpfs::Options::default() })
         }
     }

@@ -9,6 +9,7 @@ pub mod gofer;
 pub mod host;
 pub mod overlay;
 pub mod pipefs;
+pub mod procfs;
 #[cfg(test)]
 mod testing;
 pub mod tmpfs;

@@ -4,6 +4,7 @@
 mod bell;
 pub mod clock;
 pub mod cpu;
+mod cpu_description;
 mod fd;
 mod file;
 pub mod filters;
@@ -19,6 +20,7 @@ pub mod tsc;
 pub mod vdso;
 
 pub use bell::Bell;
+pub use cpu_description::{CpuDescription, describe_cpu};
 pub use fd::{HostFd, Sharing, TERMIOS_BYTES, TermiosWhen};
 pub use file::{HostFile, HostStatus};
 pub use memory::MemoryObject;

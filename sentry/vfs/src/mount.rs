@@ -114,6 +114,13 @@ impl MountNamespace {
         Arc::new(Mount { id, filesystem, root, source: source.to_owned(), flags, at })
     }
 
+    /// Makes a mount that stands nowhere, for files that have no place in the tree.
+    #[must_use]
+    pub fn detached(filesystem: Arc<dyn Filesystem>, root: Arc<Dentry>, source: &str) -> Arc<Mount> {
+        let (flags, at) = (Mutex::default(), Mutex::new(None));
+        Arc::new(Mount { id: 0, filesystem, root, source: source.to_owned(), flags, at })
+    }
+
     /// The root of the first mount, with what is mounted over it.
     ///
     /// # Panics

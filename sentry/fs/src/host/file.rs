@@ -1,6 +1,9 @@
 //! A host descriptor as an open file.
 
-use std::{any::Any, sync::Arc};
+use std::{
+    any::Any,
+    sync::{Arc, Weak},
+};
 
 use abi::{
     Errno,
@@ -31,6 +34,7 @@ pub struct HostStream {
     queue: WaitQueue,
     watch: Option<WatchId>,
     reactor: Arc<Reactor>,
+    me: Weak<Self>,
 }
 
 impl HostStream {
@@ -39,14 +43,21 @@ impl HostStream {
     pub fn open(shared: &Arc<Shared>, reactor: &Arc<Reactor>, fd: HostFd) -> Arc<Self> {
         let (ino, dev) = (shared.next_ino(), shared.anonymous_dev());
         Arc::new_cyclic(|this| {
-            let target: std::sync::Weak<Self> = this.clone();
-            let target: std::sync::Weak<dyn Ready> = target;
+            let target: Weak<Self> = this.clone();
             let watch = if fd.is_regular() {
                 None
             } else {
                 reactor.watch(std::os::fd::AsFd::as_fd(&fd), target).ok()
             };
-            Self { fd, ino, dev, queue: WaitQueue::new(), watch, reactor: Arc::clone(reactor) }
+            Self {
+                fd,
+                ino,
+                dev,
+                queue: WaitQueue::new(),
+                watch,
+                reactor: Arc::clone(reactor),
+                me: this.clone(),
+            }
         })
     }
 
@@ -152,7 +163,8 @@ impl File for HostStream {
 
     fn inode(&self) -> Option<Arc<dyn Inode>> {
         let mode = self.fd.type_bits() & S_IFMT | 0o600;
-        Some(Arc::new(StreamInode { dev: self.dev, ino: self.ino, mode }))
+        let stream = self.me.clone();
+        Some(Arc::new(StreamInode { dev: self.dev, ino: self.ino, mode, stream }))
     }
 
     fn link_text(&self) -> String {
@@ -170,6 +182,7 @@ struct StreamInode {
     dev: u64,
     ino: u64,
     mode: u32,
+    stream: Weak<HostStream>,
 }
 
 impl Inode for StreamInode {
@@ -184,12 +197,14 @@ impl Inode for StreamInode {
         })
     }
 
-    fn set_attr(&self, _cx: &Ctx<'_>, _change: &SetAttr) -> Result<(), Errno> {
-        Err(Errno::EINVAL)
+    fn set_attr(&self, _cx: &Ctx<'_>, change: &SetAttr) -> Result<(), Errno> {
+        // `> /dev/stdout` truncates.
+        if change.size == Some(0) { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
     fn open(self: Arc<Self>, _cx: &Ctx<'_>, _flags: u32) -> Result<Arc<dyn File>, Errno> {
-        Err(Errno::ENXIO)
+        // Through /proc/self/fd: the same stream once more.
+        Ok(self.stream.upgrade().ok_or(Errno::ENXIO)?)
     }
 
     fn stat_fs(&self, _cx: &Ctx<'_>) -> Result<StatFs, Errno> {

@@ -2,21 +2,32 @@
 
 use abi::{Errno, SigAction, SigInfo, SigSet, Signal, signal::DefaultAction};
 
-use super::frame;
+use super::{Pending, frame};
 use crate::{
-    ExitStatus,
+    ExitStatus, Pid, Task,
     task::{Cx, Restart},
 };
 
 /// Number of restart_syscall(2).
 const RESTART_SYSCALL: u64 = 219;
 
+impl Task {
+    /// Takes the next pending signal that is in `wanted`, its own or its process'.
+    #[must_use]
+    pub fn take_signal(&self, wanted: SigSet) -> Option<SigInfo> {
+        let own = self.pending.lock().take(wanted);
+        let info = own.or_else(|| self.process.pending.lock().take(wanted))?;
+        Some(self.process.timers.taken(info))
+    }
+}
+
 impl Cx<'_> {
     /// Takes and carries out pending signals, and settles the restart of an interrupted call.
     /// Called at the user boundary, before application code runs.
     pub(crate) fn deliver_signals(&mut self) {
         while !self.leaving() {
-            let Some(info) = self.take_signal() else { break };
+            let wanted = SigSet(!self.task.blocked().0);
+            let Some(info) = self.task.take_signal(wanted) else { break };
             let action = self.task.process.actions().get(info.signal);
             match action.handler {
                 SigAction::IGNORE => {}
@@ -30,13 +41,12 @@ impl Cx<'_> {
         }
     }
 
-    fn take_signal(&self) -> Option<SigInfo> {
-        let wanted = SigSet(!self.task.blocked().0);
-        let own = self.task.pending.lock().take(wanted);
-        own.or_else(|| self.task.process.pending.lock().take(wanted))
-    }
-
     fn default_action(&mut self, info: SigInfo) {
+        // It was blocked when it was sent: nothing but its own faults ends the first process.
+        let by_fault = Pending::SYNCHRONOUS.has(info.signal) || info.signal.is_unblockable();
+        if self.task.process.pid == Pid::INIT && !by_fault {
+            return;
+        }
         match info.signal.default_action() {
             DefaultAction::Ignore | DefaultAction::Continue => {}
             DefaultAction::Stop => {

@@ -4,14 +4,6 @@ use std::collections::VecDeque;
 
 use abi::{SigFields, SigInfo, SigSet, Signal};
 
-/// Signals by faults of the task itself come first, as on Linux.
-const SYNCHRONOUS: SigSet = SigSet::of(Signal::SIGSEGV)
-    .union(SigSet::of(Signal::SIGBUS))
-    .union(SigSet::of(Signal::SIGILL))
-    .union(SigSet::of(Signal::SIGTRAP))
-    .union(SigSet::of(Signal::SIGFPE))
-    .union(SigSet::of(Signal::SIGSYS));
-
 /// A queue of pending signals, of a task or of a process.
 #[derive(Debug, Default)]
 pub struct Pending {
@@ -20,6 +12,14 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// Signals by faults of the task itself; they come first, as on Linux.
+    pub(crate) const SYNCHRONOUS: SigSet = SigSet::of(Signal::SIGSEGV)
+        .union(SigSet::of(Signal::SIGBUS))
+        .union(SigSet::of(Signal::SIGILL))
+        .union(SigSet::of(Signal::SIGTRAP))
+        .union(SigSet::of(Signal::SIGFPE))
+        .union(SigSet::of(Signal::SIGSYS));
+
     /// The signals in it.
     #[must_use]
     pub const fn set(&self) -> SigSet {
@@ -88,7 +88,7 @@ impl Pending {
     /// Takes the next signal that is in `wanted`: synchronous ones first, then by number.
     pub fn take(&mut self, wanted: SigSet) -> Option<SigInfo> {
         let ready = self.set.intersection(wanted);
-        let signal = ready.intersection(SYNCHRONOUS).first().or_else(|| ready.first())?;
+        let signal = ready.intersection(Self::SYNCHRONOUS).first().or_else(|| ready.first())?;
         let at = self.queue.iter().position(|info| info.signal == signal)?;
         let info = self.queue.remove(at);
         if !self.queue.iter().any(|info| info.signal == signal) {

@@ -64,11 +64,10 @@ impl Process {
         } else if STOPS.has(signal) {
             self.discard_pending(threads, SigSet::of(Signal::SIGCONT));
         }
-        if self.pid == Pid::INIT && self.is_protected_from(info, sender) {
-            return false;
-        }
+        // One that is blocked waits, since its action may change until it is taken.
         let blocked = threads.iter().any(|t| t.blocked().has(signal) || t.awaits(signal));
-        blocked || !self.actions().ignores(signal)
+        let protected = self.pid == Pid::INIT && self.is_protected_from(info, sender);
+        blocked || !(protected || self.actions().ignores(signal))
     }
 
     /// The first process gets no signal whose action is the default (pid_namespaces(7)), except

@@ -279,6 +279,12 @@ impl Task {
         self.entity.get().map_or((0, 0), |entity| (entity.user_ns(), entity.system_ns()))
     }
 
+    /// True if it runs or wants to, rather than wait.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.entity.get().is_some_and(|entity| !entity.is_blocked())
+    }
+
     /// Its name without padding.
     #[must_use]
     pub fn name_bytes(&self) -> Vec<u8> {

@@ -16,7 +16,7 @@ pub use alarm::TimerSetting;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use abi::{Errno, Signal};
+use abi::{Errno, SigFields, SigInfo, Signal};
 use sched::Mutex;
 
 use self::{
@@ -192,6 +192,16 @@ impl ProcessTimers {
         let timer = self.0.lock().posix.remove(&id).ok_or(Errno::EINVAL)?;
         timer.disarm();
         Ok(())
+    }
+
+    /// A signal was taken: if it is one of a timer, it learns what has happened until now.
+    pub(crate) fn taken(&self, mut info: SigInfo) -> SigInfo {
+        if let SigFields::Timer { id, overrun, .. } = &mut info.fields
+            && let Ok(timer) = self.get(*id)
+        {
+            *overrun = timer.taken(*overrun);
+        }
+        info
     }
 
     fn get(&self, id: i32) -> Result<Arc<Timer>, Errno> {

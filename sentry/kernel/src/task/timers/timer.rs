@@ -125,6 +125,21 @@ impl Timer {
         if pending { state.taken_overrun } else { state.overrun }
     }
 
+    /// Its signal was taken, with so many overruns: counts what has expired since the last look
+    /// too, and looks as often as usual again. Returns all overruns.
+    pub(super) fn taken(&self, overrun: i32) -> i32 {
+        let (Some(kernel), Some(process)) = (self.kernel.upgrade(), self.process.upgrade()) else {
+            return overrun;
+        };
+        let mut state = self.state.lock();
+        let more = state.alarm.expire(self.now_ns(&state, &process));
+        let all = u64::try_from(overrun).unwrap_or(0).saturating_add(more).min(OVERRUN_MAX);
+        state.overrun = all;
+        state.pause_ns = LOOK_MIN_NS;
+        self.arm(&mut state, &kernel, &process);
+        i32::try_from(all).unwrap_or(i32::MAX)
+    }
+
     /// Never goes off any more.
     pub(super) fn disarm(&self) {
         let mut state = self.state.lock();
