@@ -20,6 +20,9 @@ const FORWARDED: [i32; 6] =
 /// Size of `signalfd_siginfo` (signalfd(2)).
 const RECORD: usize = 128;
 
+/// `VEOF` of a terminal that nobody changed (termios(3)).
+const END_OF_INPUT: u8 = 4;
+
 /// How long the last output of a process on a terminal may take.
 const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
@@ -214,7 +217,11 @@ impl Terminal {
         if input && self.input_open && self.typed.is_empty() {
             let mut bytes = [0; 4096];
             match rustix::io::read(rustix::stdio::stdin(), &mut bytes) {
-                Ok(0) | Err(Errno::IO) => self.input_open = false,
+                Ok(0) | Err(Errno::IO) => {
+                    self.input_open = false;
+                    // Input from a file or pipe has an end, which a terminal spells so.
+                    self.typed.push_back(END_OF_INPUT);
+                }
                 Ok(count) => self.typed.extend(&bytes[..count]),
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(error) => return Err(error.into()),

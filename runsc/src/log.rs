@@ -52,12 +52,13 @@ pub(crate) fn open(path: &Path) -> Result<File> {
 /// From now on log lines of this process go to `destinations`.
 pub(crate) fn start(destinations: Destinations) {
     let level = if destinations.debug { LevelFilter::DEBUG } else { LevelFilter::WARN };
-    let log = destinations.log.map(|file| Lines::new(file, destinations.format).with_filter(level));
+    // A warning must reach somebody.
     let person = match destinations.debug_log {
-        Some(file) => Some(Lines::new(file, LogFormat::Text)),
-        None if destinations.debug => stderr().map(|file| Lines::new(file, LogFormat::Text)),
-        None => None,
+        None if destinations.debug || destinations.log.is_none() => stderr(),
+        file => file,
     };
+    let person = person.map(|file| Lines::new(file, LogFormat::Text).with_filter(level));
+    let log = destinations.log.map(|file| Lines::new(file, destinations.format).with_filter(level));
     let subscriber = tracing_subscriber::registry().with(log).with(person);
     // Only tests run more than one command in a process.
     let _ = tracing::subscriber::set_global_default(subscriber);

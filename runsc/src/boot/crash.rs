@@ -1,15 +1,13 @@
 //! The report of a panic. The sandbox can't open its own executable, so it writes bare addresses, relative to
 //! the start of its image; a command of `runsc` finds their names later.
 
-use std::backtrace::Backtrace;
-use std::fmt::Write as _;
 use std::fs;
 use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
 use object::{Object, SymbolMap, SymbolMapName};
 
-use crate::sandbox::spawn::exit_now;
+use crate::sandbox::spawn::{exit_now, return_addresses};
 
 /// What a crashed sandbox exits with, as after abort(3).
 const STATUS: i32 = 128 + libc::SIGABRT;
@@ -23,11 +21,9 @@ pub(super) fn install(file: &OwnedFd) -> Result<()> {
     let file = rustix::io::dup(file)?;
     std::panic::set_hook(Box::new(move |panic| {
         let thread = std::thread::current();
-        let mut text = format!("{panic}\nin thread {:?}\n", thread.name().unwrap_or("?"));
-        for address in addresses(&Backtrace::force_capture(), base) {
-            let _ = writeln!(text, "{FRAME}{address:#x}");
-        }
+        let text = format!("{panic}\nin thread {:?}\n", thread.name().unwrap_or("?"));
         let _ = rustix::io::write(&file, text.as_bytes());
+        let _ = rustix::io::write(&file, frames(base).as_bytes());
         exit_now(STATUS);
     }));
     Ok(())
@@ -35,18 +31,16 @@ pub(super) fn install(file: &OwnedFd) -> Result<()> {
 
 /// Where this executable was loaded (`proc_pid_maps(5)`: its first line is the image's, as ELF files are
 /// mapped lowest first and nothing lies below).
-fn image_start() -> Result<u64> {
+fn image_start() -> Result<usize> {
     let maps = fs::read_to_string("/proc/self/maps").context("read /proc/self/maps")?;
     let start = maps.split('-').next().unwrap_or_default();
-    u64::from_str_radix(start, 16).context("read /proc/self/maps")
+    usize::from_str_radix(start, 16).context("read /proc/self/maps")
 }
 
-/// The addresses in a backtrace, which prints them in its long form even where it finds no name.
-fn addresses(trace: &Backtrace, base: u64) -> Vec<u64> {
-    let text = format!("{trace:#}");
-    let hex = |word: &str| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok();
-    let words = text.lines().filter_map(|line| line.split_whitespace().find_map(hex));
-    words.filter(|address| *address >= base).map(|address| address - base).collect()
+/// One line per caller. What lies below the image is another library's.
+fn frames(base: usize) -> String {
+    let offsets = return_addresses().into_iter().filter_map(|address| address.checked_sub(base));
+    offsets.map(|offset| format!("{FRAME}{offset:#x}\n")).collect()
 }
 
 /// The report with the names of its addresses, which must be of this very executable.
@@ -72,11 +66,7 @@ mod tests {
 
     #[test]
     fn the_addresses_of_a_backtrace_get_their_names_back() {
-        let base = image_start().unwrap();
-        let trace = Backtrace::force_capture();
-        let report: String =
-            addresses(&trace, base).iter().map(|at| format!("{FRAME}{at:#x}\n")).collect();
-        let resolved = resolve(&report);
+        let resolved = resolve(&frames(image_start().unwrap()));
         assert!(resolved.contains("the_addresses_of_a_backtrace"), "{resolved}");
     }
 }

@@ -305,6 +305,38 @@ pub(crate) fn peer_uid(socket: BorrowedFd<'_>) -> Result<u32> {
     Ok(peer.uid)
 }
 
+/// What the unwinder tells of one frame; only it knows the inside.
+enum Frame {}
+
+// The unwinder that Rust's standard library links anyway (Itanium C++ ABI, "Exception Handling", level I).
+unsafe extern "C" {
+    fn _Unwind_Backtrace(
+        visit: extern "C" fn(*mut Frame, *mut libc::c_void) -> libc::c_int,
+        data: *mut libc::c_void,
+    ) -> libc::c_int;
+    fn _Unwind_GetIP(frame: *mut Frame) -> usize;
+}
+
+/// More than any stack is deep that somebody wants to read.
+const MOST_FRAMES: usize = 128;
+
+/// The return addresses of the callers, innermost first. Opens no file, which the standard library's backtrace
+/// does as soon as it is printed, and a filter forbids.
+pub(crate) fn return_addresses() -> Vec<usize> {
+    extern "C" fn visit(frame: *mut Frame, data: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: `data` is the vector below, which nobody else uses during the walk.
+        let found = unsafe { &mut *data.cast::<Vec<usize>>() };
+        // SAFETY: the unwinder passes a valid frame.
+        found.push(unsafe { _Unwind_GetIP(frame) });
+        // Anything but 0 ends the walk.
+        libc::c_int::from(found.len() >= MOST_FRAMES)
+    }
+    let mut found: Vec<usize> = Vec::with_capacity(MOST_FRAMES);
+    // SAFETY: `visit` has the type that the unwinder expects and does not unwind; the vector outlives the call.
+    unsafe { _Unwind_Backtrace(visit, (&raw mut found).cast()) };
+    found
+}
+
 /// Ends the process at once, whatever its threads do.
 pub(crate) fn exit_now(status: i32) -> ! {
     // SAFETY: _exit touches no memory.
