@@ -3,9 +3,11 @@
 
 #[cfg(test)]
 mod attacks;
+mod batch;
 mod call;
 mod carrier;
 mod context;
+mod copy;
 mod cpu;
 mod exits;
 mod filter;
