@@ -166,8 +166,7 @@ fn rt_sigtimedwait(cx: &mut Cx<'_>, args: Args) -> SysResult {
 
 fn wait_for_one_of(cx: &Cx<'_>, set: SigSet, deadline_ns: Option<u64>) -> Result<SigInfo, Errno> {
     loop {
-        let own = cx.task.pending.lock().take(set);
-        if let Some(info) = own.or_else(|| cx.process().pending.lock().take(set)) {
+        if let Some(info) = cx.task.take_signal(set) {
             return Ok(info);
         }
         if cx.task.has_deliverable() || cx.leaving() {

@@ -56,9 +56,9 @@ impl Inode for PipeInode {
         Ok(())
     }
 
-    fn open(self: Arc<Self>, cx: &Ctx<'_>, flags: u32) -> Result<Arc<dyn File>, Errno> {
+    fn open(self: Arc<Self>, _cx: &Ctx<'_>, flags: u32) -> Result<Arc<dyn File>, Errno> {
         let (inode, ino) = (self.clone(), self.ino);
-        Ok(self.fifo.open(cx, (inode, ino), flags)?)
+        Ok(self.fifo.open_again((inode, ino), flags)?)
     }
 
     fn stat_fs(&self, _cx: &Ctx<'_>) -> Result<StatFs, Errno> {

@@ -62,6 +62,28 @@ impl Fifo {
         Ok(end)
     }
 
+    /// Opens an end of a pipe without a name, through `/proc/PID/fd`: unlike the opening of a FIFO
+    /// it waits for nobody.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for an access mode that does not exist.
+    pub(crate) fn open_again(
+        &self,
+        (inode, ino): (Arc<dyn Inode>, u64),
+        flags: u32,
+    ) -> Result<Arc<PipeEnd>, Errno> {
+        let pipe = self.pipe.get(&self.charge);
+        let ends = match flags & O_ACCMODE {
+            O_RDONLY => Ends { reads: true, writes: false },
+            O_WRONLY => Ends { reads: false, writes: true },
+            O_RDWR => Ends { reads: true, writes: true },
+            _ => return Err(Errno::EINVAL),
+        };
+        pipe.attach(ends);
+        Ok(PipeEnd::new(pipe, (inode, ino), ends, u64::MAX))
+    }
+
     /// Opens both ends of a pipe that nobody knows yet.
     pub(crate) fn pair(&self, inode: &Arc<dyn Inode>, ino: u64) -> (Arc<PipeEnd>, Arc<PipeEnd>) {
         let pipe = self.pipe.get(&self.charge);

@@ -132,7 +132,8 @@ impl Timer {
             return overrun;
         };
         let mut state = self.state.lock();
-        let more = state.alarm.expire(self.now_ns(&state, &process));
+        let now = self.now_ns(&state, &process);
+        let more = state.alarm.expire(now);
         let all = u64::try_from(overrun).unwrap_or(0).saturating_add(more).min(OVERRUN_MAX);
         state.overrun = all;
         state.pause_ns = LOOK_MIN_NS;
