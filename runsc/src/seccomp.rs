@@ -94,6 +94,7 @@ numbers! {
     fsync SYS_fsync
     ftruncate SYS_ftruncate
     futex SYS_futex
+    getcpu SYS_getcpu
     getpid SYS_getpid
     getrandom SYS_getrandom
     getsockopt SYS_getsockopt
