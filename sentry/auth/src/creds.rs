@@ -24,7 +24,7 @@ impl SecureBits {
 }
 
 /// Ids and capabilities of a task. Clone, change, and share the new one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, state::Save, state::Load)]
 #[expect(missing_docs, reason = "each field is the id or set of its name, credentials(7)")]
 pub struct Credentials {
     pub ruid: u32,

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 /// What memory is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, state::Save, state::Load)]
 pub enum Kind {
     /// Private pages of applications.
     Anonymous,
@@ -22,7 +22,7 @@ pub enum Kind {
 const KINDS: usize = 4;
 
 /// The account of one container.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct Charge {
     limit: AtomicU64,
     total: AtomicU64,

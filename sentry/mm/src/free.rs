@@ -6,7 +6,7 @@ use crate::Span;
 
 /// Disjoint free ranges that never touch, indexed by size class, so that a fitting one is found
 /// without walking over the small ones: gaps of an address space, free pages of the memory object.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, state::Save, state::Load)]
 pub(crate) struct FreeRanges {
     /// End of each range by its start.
     ranges: BTreeMap<u64, u64>,

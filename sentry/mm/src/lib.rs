@@ -9,6 +9,7 @@ mod batch;
 mod brk;
 mod cache;
 mod charge;
+mod checkpoint;
 mod copy;
 mod fault;
 mod fill;
@@ -54,3 +55,15 @@ pub(crate) use vma::Mapped;
 
 /// What stays free below a stack (Linux's default `stack_guard_gap`: 256 pages).
 pub const STACK_GUARD_BYTES: u64 = 256 * abi::PAGE_SIZE;
+
+/// The object types of this crate, for checkpoints.
+#[must_use]
+pub fn register(r: state::Registry) -> state::Registry {
+    r.object::<Charge>()
+        .object::<Memory>()
+        .object::<Frames>()
+        .object::<MemoryManager>()
+        .object::<Mapped>()
+        .object::<SharedMemory>()
+        .view::<SharedMemory, dyn Mappable>(|weak| weak)
+}

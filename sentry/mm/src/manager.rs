@@ -24,15 +24,15 @@ pub struct MemoryManager {
 }
 
 /// What belongs to the lock, and gives its pages back at the end.
-#[derive(Debug)]
-struct Owned {
+#[derive(Debug, state::Save, state::Load)]
+pub(crate) struct Owned {
     memory: Arc<Memory>,
     charge: Arc<Charge>,
     state: Mutex<State>,
 }
 
 /// What the lock protects.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub(crate) struct State {
     pub(crate) vmas: VmaSet,
     pub(crate) pmas: PmaSet,
@@ -48,14 +48,14 @@ pub(crate) struct State {
 }
 
 /// Where the heap lies.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, state::Save, state::Load)]
 pub(crate) struct Heap {
     pub(crate) start: u64,
     pub(crate) end: u64,
 }
 
 /// What mlockall(2) said about mappings to come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, state::Save, state::Load)]
 pub(crate) struct LockFuture {
     pub(crate) on_fault: bool,
 }
@@ -96,6 +96,14 @@ impl MemoryManager {
         let (memory, charge) = (Arc::clone(memory), Arc::clone(charge));
         let id = memory.next_id();
         Self { space, owned: Owned { memory, charge, state: Mutex::default() }, id }
+    }
+
+    pub(crate) fn from_parts(space: Arc<dyn AddressSpace>, owned: Owned, id: u64) -> Self {
+        Self { space, owned, id }
+    }
+
+    pub(crate) fn owned(&self) -> &Owned {
+        &self.owned
     }
 
     /// The address space to run code in.

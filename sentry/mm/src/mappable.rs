@@ -18,7 +18,7 @@ use crate::{MemoryManager, Span};
 /// [`Mappable::remove_mapping`] with the address space locked: they may take the object's own
 /// locks, may wait for the host's disk, but never for another task. What has to be waited for is
 /// done in [`Mappable::load`].
-pub trait Mappable: Send + Sync + Debug {
+pub trait Mappable: state::Object + Debug {
     /// Tells what lies behind the page at `offset` (page-aligned), and behind what follows it as
     /// far as it is contiguous, cheap to tell and within `len`. With `write` the page is about to
     /// be written through a shared mapping.
@@ -81,7 +81,9 @@ pub trait Mappable: Send + Sync + Debug {
 }
 
 /// Device and inode number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, state::Save, state::Load,
+)]
 pub struct Identity {
     /// The device, encoded as `st_dev`.
     pub dev: u64,
@@ -123,7 +125,7 @@ pub enum Copies {
 }
 
 /// One mapping of a [`Mappable`] by one address space, however often it was split since.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, state::Save, state::Load)]
 pub struct MappingHandle {
     pub(crate) mm: Weak<MemoryManager>,
     pub(crate) id: u64,
@@ -153,7 +155,7 @@ impl MappingHandle {
 }
 
 /// The mappings of one [`Mappable`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, state::Save, state::Load)]
 pub struct Mappings {
     handles: BTreeMap<u64, MappingHandle>,
 }

@@ -132,6 +132,10 @@ impl PmaSet {
         self.peak
     }
 
+    pub(crate) fn set_peak(&mut self, peak: u64) {
+        self.peak = self.peak.max(peak);
+    }
+
     pub(crate) fn insert(&mut self, span: Span, pma: Pma) {
         *self.resident.of(pma.kind) += span.len();
         self.peak = self.peak.max(self.resident.sum());

@@ -143,7 +143,7 @@ pub struct RemapFlags {
 }
 
 /// Limits of setrlimit(2), in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub struct Limits {
     /// `RLIMIT_AS`.
     pub address_space: u64,
@@ -162,7 +162,7 @@ impl Default for Limits {
 }
 
 /// Where things go, chosen at exec.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub struct Layout {
     /// Mappings are placed below this, downwards.
     pub mmap_base: UserAddr,

@@ -14,12 +14,12 @@ pub(crate) trait Piece: Clone {
 }
 
 /// Disjoint spans with values.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, state::Save, state::Load)]
 pub(crate) struct Segments<T> {
     map: BTreeMap<u64, Segment<T>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, state::Save, state::Load)]
 struct Segment<T> {
     end: u64,
     value: T,

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Memory without a file: shared anonymous mappings, memfd, System V shared memory.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct SharedMemory {
     cache: PageCache,
     identity: Identity,

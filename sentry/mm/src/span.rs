@@ -3,7 +3,7 @@
 use abi::PAGE_SIZE;
 
 /// The offsets from `start` up to, not including, `end`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, state::Save, state::Load)]
 pub struct Span {
     /// The first offset.
     pub start: u64,

@@ -18,7 +18,7 @@ pub(crate) const USER: Span = Span { start: USER_MIN.get(), end: USER_MAX.get() 
 pub(crate) const MAX_VMAS: usize = 65_530;
 
 /// One mapping: what the application may do with a range and what lies there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, state::Save, state::Load)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own in Linux")]
 pub(crate) struct Vma {
     pub(crate) protection: Protection,
@@ -36,14 +36,15 @@ pub(crate) struct Vma {
 }
 
 /// Where in which object a mapping begins.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, state::Save, state::Load)]
 pub(crate) struct FilePart {
     pub(crate) mapped: Arc<Mapped>,
     pub(crate) offset: u64,
 }
 
 /// An object that knows that it is mapped here, for as long as this lives.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
+#[state(name = "mm::Mapped")]
 pub(crate) struct Mapped {
     pub(crate) mappable: Arc<dyn Mappable>,
     pub(crate) handle: MappingHandle,
@@ -115,7 +116,7 @@ impl Piece for Vma {
 }
 
 /// Sums over the mappings, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, state::Save, state::Load)]
 pub(crate) struct Sums {
     pub(crate) total: u64,
     pub(crate) data: u64,
@@ -154,7 +155,7 @@ impl Sums {
 }
 
 /// The mappings of an address space, and the gaps between them.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(crate) struct VmaSet {
     segments: Segments<Vma>,
     /// Where a mapping may be placed: not within the guard gap below a stack.

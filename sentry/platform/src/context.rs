@@ -103,6 +103,28 @@ impl UserState {
     }
 }
 
+/// What a task is while nothing runs. The number and the reference are of this process: new ones
+/// after a load, when the platform loads the FPU image again.
+impl state::Save for UserState {
+    const PRINT: u64 = state::print::text("registers, fpu, single step, step due");
+
+    fn save(&self, w: &mut state::Writer<'_>) -> state::Result<()> {
+        self.regs.save(w)?;
+        self.fpu.save(w)?;
+        self.single_step.save(w)?;
+        self.step_due.save(w)
+    }
+}
+
+impl state::Load for UserState {
+    fn load(r: &mut state::Reader<'_>) -> state::Result<Self> {
+        let mut user = Self::new(Registers::load(r)?, FpuState::load(r)?);
+        user.single_step = bool::load(r)?;
+        user.step_due = bool::load(r)?;
+        Ok(user)
+    }
+}
+
 /// What one executor needs to run application code. Used on the executor's host thread only;
 /// methods take `&self` because all tasks of the executor share it.
 pub trait Context: Send + Sync {

@@ -8,7 +8,7 @@ use host::HostFile;
 use crate::PlatformError;
 
 /// What application code may do with a page. At least one of the three.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, state::Save, state::Load)]
 pub struct Protection {
     /// Loads.
     pub read: bool,

@@ -15,6 +15,7 @@ pub(crate) struct OnType {
 pub(crate) struct OnField {
     pub(crate) skip: bool,
     pub(crate) early: bool,
+    pub(crate) given: bool,
     pub(crate) since: Option<u32>,
 }
 
@@ -43,19 +44,22 @@ impl OnField {
                 found.skip = true;
             } else if meta.path.is_ident("early") {
                 found.early = true;
+            } else if meta.path.is_ident("given") {
+                found.given = true;
             } else if meta.path.is_ident("since") {
                 found.since = Some(version(meta)?);
             } else {
-                return Err(meta.error("a field may have: skip, early, since"));
+                return Err(meta.error("a field may have: skip, given, early, since"));
             }
             Ok(())
         })?;
-        if found.skip && (found.early || found.since.is_some()) {
+        let in_no_image = found.skip || found.given;
+        if in_no_image && (found.early || found.since.is_some()) {
             let place = attributes.first().map(|a| a.pound_token.span);
             let place = place.unwrap_or_else(proc_macro2::Span::call_site);
             return Err(Error::new(
                 place,
-                "a skipped field is in no image: neither early nor since",
+                "a skipped or given field is in no image: neither early nor since",
             ));
         }
         Ok(found)

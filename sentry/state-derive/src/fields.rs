@@ -44,7 +44,12 @@ impl<'a> Field<'a> {
     /// Does the field count in the fingerprint? One that was added later does not,
     /// so that the fingerprint stays that of the older layout.
     pub(crate) fn is_original(&self) -> bool {
-        !self.on.skip && self.on.since.is_none()
+        self.is_saved() && self.on.since.is_none()
+    }
+
+    /// Is it in images?
+    pub(crate) fn is_saved(&self) -> bool {
+        !self.on.skip && !self.on.given
     }
 
     pub(crate) fn save(&self) -> TokenStream {
@@ -71,6 +76,10 @@ impl<'a> Field<'a> {
         let default = quote!(::core::default::Default::default());
         if self.on.skip {
             return quote!(#member: #default);
+        }
+        if self.on.given {
+            let value = self.checked(&quote!(::state::Reader::given(r)));
+            return quote!(#member: #value);
         }
         let value = self.checked(&if self.on.early {
             quote!(::state::Early::load_early(r))

@@ -13,7 +13,7 @@ pub(crate) fn expand(shape: &Shape<'_>) -> TokenStream {
     let make = if shape.is_enum { make_enum(shape) } else { make(&shape.variants[0]) };
     let fill = shape.variants.iter().map(|variant| {
         let pattern = variant.pattern();
-        let fields = variant.fields.iter().filter(|field| !field.on.skip).map(Field::fill);
+        let fields = variant.fields.iter().filter(|field| field.is_saved()).map(Field::fill);
         quote!(#pattern => { #(#fields;)* })
     });
     quote! {

@@ -100,5 +100,5 @@ fn arms(shape: &Shape<'_>, code: impl Fn(&Variant<'_>) -> TokenStream) -> TokenS
 }
 
 fn saved<'a>(variant: &'a Variant<'a>) -> impl Iterator<Item = &'a Field<'a>> {
-    variant.fields.iter().filter(|field| !field.on.skip)
+    variant.fields.iter().filter(|field| field.is_saved())
 }

@@ -98,7 +98,7 @@ impl Variant<'_> {
     /// A pattern that binds the saved fields by reference.
     pub(crate) fn pattern(&self) -> TokenStream {
         let path = &self.path;
-        let fields = self.fields.iter().filter(|field| !field.on.skip).map(|field| {
+        let fields = self.fields.iter().filter(|field| field.is_saved()).map(|field| {
             let (member, binding) = (&field.member, &field.binding);
             quote!(#member: #binding,)
         });

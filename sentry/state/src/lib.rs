@@ -4,6 +4,7 @@
 #[cfg(test)]
 extern crate self as state;
 
+mod cannot;
 mod chain;
 mod error;
 mod image;

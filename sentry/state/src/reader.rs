@@ -37,6 +37,16 @@ impl<'a> Reader<'a> {
         self.version
     }
 
+    /// What the loading program has brought along ([`Registry::give`]).
+    ///
+    /// # Errors
+    /// It has brought nothing of this type.
+    pub fn given<T: ?Sized + Send + Sync + 'static>(&self) -> Result<Arc<T>> {
+        self.registry.given().ok_or_else(|| {
+            Error::cannot_load(format!("no {} is given", std::any::type_name::<T>()))
+        })
+    }
+
     /// The error for a value that no save writes, at this place.
     #[must_use]
     #[cold]

@@ -24,6 +24,8 @@ pub struct Registry {
     types: BTreeMap<&'static str, Type>,
     /// A `Weak<D>` that names nothing, for each `D` that is a type or a view.
     dead: BTreeMap<TypeId, Box<dyn Any + Send + Sync>>,
+    /// What a loading program brings along, by type.
+    given: BTreeMap<TypeId, Box<dyn Any + Send + Sync>>,
     /// The first contradiction in the list; each save and load reports it.
     fault: Option<String>,
 }
@@ -42,7 +44,13 @@ impl Registry {
     /// An empty list; `version` is written into images and raised when any type changes.
     #[must_use]
     pub fn new(version: u32) -> Self {
-        Self { version, types: BTreeMap::new(), dead: BTreeMap::new(), fault: None }
+        Self {
+            version,
+            types: BTreeMap::new(),
+            dead: BTreeMap::new(),
+            given: BTreeMap::new(),
+            fault: None,
+        }
     }
 
     /// Adds an object type. Adding it again changes nothing.
@@ -95,6 +103,18 @@ impl Registry {
         known.views.push((target, Box::new(cast)));
         self.dead.entry(target).or_insert_with(|| Box::new(upcast(Weak::new())));
         self
+    }
+
+    /// Brings along what no image holds: a load puts it into the fields with `#[state(given)]`
+    /// ([`Reader::given`]).
+    #[must_use]
+    pub fn give<T: ?Sized + Send + Sync + 'static>(mut self, value: Arc<T>) -> Self {
+        self.given.insert(TypeId::of::<T>(), Box::new(value));
+        self
+    }
+
+    pub(crate) fn given<T: ?Sized + Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.given.get(&TypeId::of::<T>())?.downcast_ref::<Arc<T>>().cloned()
     }
 
     /// The version of the images that this program writes.

@@ -17,7 +17,7 @@ use crate::{Ctx, Inode, Name};
 ///
 /// A child keeps its parent alive; a parent only remembers its children. So a dentry lives as
 /// long as somebody stands there: an open file, a current directory, a mount, a child.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct Dentry {
     inode: Arc<dyn Inode>,
     place: Mutex<Place>,
@@ -26,13 +26,13 @@ pub struct Dentry {
     removed: AtomicBool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 struct Place {
     parent: Option<Arc<Dentry>>,
     name: Option<Name>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 struct Children {
     by_name: BTreeMap<Name, Weak<Dentry>>,
     /// Grows with each change, so that a look-up that raced with one is not remembered.

@@ -25,12 +25,13 @@ const CHANGEABLE: u32 = O_APPEND
 
 /// An open file with its position and status flags, shared by all descriptors that were
 /// duplicated from one another.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct OpenFile {
     file: Arc<dyn File>,
     path: Option<Path>,
     flags: AtomicU32,
     offset: AtomicU64,
+    #[state(skip)]
     position: SleepLock,
     /// Descriptors (in tables and in flight) that refer to it. Apart from `Arc`, so that the end
     /// that peers see does not wait for a call that still runs.

@@ -52,7 +52,7 @@ impl Ioctl<'_> {
 /// [`crate::OpenFile`] waits on [`File::wait_queue`] and tries again. Files of disks may block the
 /// fiber. Access rights of the descriptor (`O_RDONLY`, …) are checked by [`crate::OpenFile`].
 /// A method that is not overridden answers what Linux answers for such a file.
-pub trait File: Any + Send + Sync + fmt::Debug {
+pub trait File: Any + state::Object + fmt::Debug {
     /// Reads from `offset` (which a stream ignores). 0 means end of file.
     ///
     /// # Errors

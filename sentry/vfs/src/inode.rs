@@ -7,7 +7,7 @@ use abi::{Errno, Timespec, fs::mode};
 use crate::{Ctx, File, Name, Path};
 
 /// What stat(2) tells of an inode.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, state::Save, state::Load)]
 #[expect(missing_docs, reason = "each field is that of stat(2)")]
 pub struct Metadata {
     pub dev: u64,
@@ -133,7 +133,7 @@ pub struct StatFs {
 /// Permission checks (search, write to the directory, sticky bit, ownership) are the caller's
 /// (`vfs::ops`); a file system checks what only it can know (read-only host, quota, not empty).
 /// A method that is not overridden answers what Linux answers for such an inode.
-pub trait Inode: Any + Send + Sync + fmt::Debug {
+pub trait Inode: Any + state::Object + fmt::Debug {
     /// Its attributes.
     ///
     /// # Errors

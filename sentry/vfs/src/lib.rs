@@ -38,3 +38,17 @@ pub use ops::OpenHow;
 pub use path::Path;
 pub use sleeplock::{SleepGuard, SleepLock};
 pub use walk::{LookupFlags, Parent};
+
+/// The object types of this crate, for checkpoints.
+#[must_use]
+pub fn register(r: state::Registry) -> state::Registry {
+    r.object::<Dentry>()
+        .object::<Mount>()
+        .object::<MountNamespace>()
+        .object::<LockTable>()
+        .object::<OpenFile>()
+        .object::<ops::PathFile>()
+        .view::<ops::PathFile, dyn File>(|weak| weak)
+        .object::<mapping::Named>()
+        .view::<mapping::Named, dyn mm::Mappable>(|weak| weak)
+}

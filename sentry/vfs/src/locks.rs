@@ -98,6 +98,27 @@ pub struct LockTable {
     count: AtomicUsize,
 }
 
+/// Owners are known by their addresses, which are others after a load: a sandbox with locks can't
+/// be saved yet.
+impl state::Save for LockTable {
+    fn save(&self, _: &mut state::Writer<'_>) -> state::Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        Err(state::Error::cannot_save("locks on files (fcntl, flock)"))
+    }
+}
+
+impl state::Load for LockTable {
+    fn load(_: &mut state::Reader<'_>) -> state::Result<Self> {
+        Ok(Self::default())
+    }
+}
+
+impl state::Schema for LockTable {
+    const NAME: &'static str = "LockTable";
+}
+
 /// Most locks of a sandbox.
 const LOCKS_MAX: usize = 100_000;
 

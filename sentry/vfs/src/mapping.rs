@@ -9,8 +9,9 @@ use crate::{Ctx, OpenFile};
 
 /// Pages of a file, and the path that `/proc/PID/maps` shows for them. A file system does not
 /// know the path: it does not see where it is mounted.
-#[derive(Debug)]
-struct Named {
+#[derive(Debug, state::Save, state::Load)]
+#[state(name = "vfs::Named")]
+pub(crate) struct Named {
     pages: Arc<dyn Mappable>,
     path: String,
 }

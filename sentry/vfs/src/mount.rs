@@ -14,7 +14,7 @@ use sched::{Mutex, RwLock};
 use crate::{Dentry, LockTable, Path};
 
 /// A file system that is mounted somewhere.
-pub trait Filesystem: Send + Sync + fmt::Debug {
+pub trait Filesystem: state::Object + fmt::Debug {
     /// Its type as `/proc/mounts` shows it (`tmpfs`).
     fn kind(&self) -> &'static str;
 
@@ -25,7 +25,7 @@ pub trait Filesystem: Send + Sync + fmt::Debug {
 }
 
 /// Generic mount options.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, state::Save, state::Load)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an independent option of mount(2)")]
 pub struct MountFlags {
     /// `ro`.
@@ -41,7 +41,7 @@ pub struct MountFlags {
 }
 
 /// A file system (or a part of one, for a bind mount) at a place.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct Mount {
     /// Number, as `/proc/PID/mountinfo` shows it.
     pub id: u64,
@@ -71,7 +71,7 @@ impl Mount {
 }
 
 /// The mounts that a group of tasks sees.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct MountNamespace {
     /// In order of mounting; the first is the root.
     mounts: RwLock<Vec<Arc<Mount>>>,
@@ -116,7 +116,11 @@ impl MountNamespace {
 
     /// Makes a mount that stands nowhere, for files that have no place in the tree.
     #[must_use]
-    pub fn detached(filesystem: Arc<dyn Filesystem>, root: Arc<Dentry>, source: &str) -> Arc<Mount> {
+    pub fn detached(
+        filesystem: Arc<dyn Filesystem>,
+        root: Arc<Dentry>,
+        source: &str,
+    ) -> Arc<Mount> {
         let (flags, at) = (Mutex::default(), Mutex::new(None));
         Arc::new(Mount { id: 0, filesystem, root, source: source.to_owned(), flags, at })
     }

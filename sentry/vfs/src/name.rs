@@ -44,3 +44,19 @@ impl fmt::Debug for Name {
         write!(f, "{:?}", String::from_utf8_lossy(&self.0))
     }
 }
+
+impl state::Save for Name {
+    const PRINT: u64 = state::print::text("name");
+
+    fn save(&self, w: &mut state::Writer<'_>) -> state::Result<()> {
+        w.bytes(&self.0);
+        Ok(())
+    }
+}
+
+impl state::Load for Name {
+    fn load(r: &mut state::Reader<'_>) -> state::Result<Self> {
+        let bytes = r.bytes()?;
+        Self::new(bytes).map_err(|_| r.bad("no name"))
+    }
+}

@@ -540,8 +540,8 @@ impl Ctx<'_> {
 }
 
 /// The open file behind an `O_PATH` descriptor: it only names a place.
-#[derive(Debug)]
-struct PathFile {
+#[derive(Debug, state::Save, state::Load)]
+pub(crate) struct PathFile {
     inode: Arc<dyn Inode>,
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{Dentry, Inode, Mount};
 
 /// A dentry seen through a mount.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, state::Save, state::Load)]
 pub struct Path {
     /// The mount.
     pub mount: Arc<Mount>,

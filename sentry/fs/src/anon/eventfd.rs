@@ -57,6 +57,8 @@ impl EventFd {
     }
 }
 
+state::cannot_save!(EventFd);
+
 impl File for EventFd {
     fn read(&self, _cx: &Ctx<'_>, dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {
         if dst.remaining() < size_of::<u64>() {

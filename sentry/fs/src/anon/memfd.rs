@@ -79,6 +79,8 @@ pub fn memfd(
 }
 
 impl Timed for Memfd {
+    const OPEN_NAME: &'static str = "OpenMemfd";
+
     fn attributes(&self) -> &Mutex<Attributes> {
         &self.attributes
     }
@@ -87,6 +89,8 @@ impl Timed for Memfd {
         self.name.clone()
     }
 }
+
+state::cannot_save!(Memfd);
 
 impl Inode for Memfd {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {

@@ -123,6 +123,8 @@ fn record(info: &SigInfo) -> [u8; RECORD_BYTES] {
     out
 }
 
+state::cannot_save!(SignalFd);
+
 impl File for SignalFd {
     fn read(&self, cx: &Ctx<'_>, dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {
         let task = cx.task.and_then(|task| task.downcast_ref::<Task>()).ok_or(Errno::EINVAL)?;

@@ -182,6 +182,8 @@ impl Fire for TimerFd {
     }
 }
 
+state::cannot_save!(TimerFd);
+
 impl File for TimerFd {
     fn read(&self, cx: &Ctx<'_>, dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {
         if dst.remaining() < size_of::<u64>() {

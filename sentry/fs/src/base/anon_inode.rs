@@ -21,6 +21,8 @@ impl AnonInode {
     }
 }
 
+state::cannot_save!(AnonInode);
+
 impl Inode for AnonInode {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {
         Ok(Metadata {

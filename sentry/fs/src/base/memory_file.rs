@@ -206,6 +206,8 @@ impl MemoryFile {
     }
 }
 
+state::cannot_save!(MemoryFile);
+
 impl Mappable for MemoryFile {
     fn translate(&self, offset: u64, len: u64, write: bool) -> Result<Translation, MapError> {
         let sealed = self.is_sealed(seal::F_SEAL_WRITE);

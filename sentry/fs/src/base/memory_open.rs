@@ -11,6 +11,9 @@ use super::{Attributes, MemoryFile};
 
 /// An inode whose times move as its contents are used.
 pub(crate) trait Timed: Inode {
+    /// The name of its open files in checkpoints.
+    const OPEN_NAME: &'static str;
+
     /// Its attributes.
     fn attributes(&self) -> &Mutex<Attributes>;
 
@@ -45,6 +48,26 @@ impl<N: Timed> OpenMemoryFile<N> {
         }
         Ok(written)
     }
+}
+
+impl<N: Timed> state::Save for OpenMemoryFile<N> {
+    const PRINT: u64 = state::print::text("node, contents, flags");
+
+    fn save(&self, w: &mut state::Writer<'_>) -> state::Result<()> {
+        self.node.save(w)?;
+        self.contents.save(w)?;
+        self.flags.save(w)
+    }
+}
+
+impl<N: Timed> state::Load for OpenMemoryFile<N> {
+    fn load(r: &mut state::Reader<'_>) -> state::Result<Self> {
+        Ok(Self { node: Arc::load(r)?, contents: Arc::load(r)?, flags: u32::load(r)? })
+    }
+}
+
+impl<N: Timed> state::Schema for OpenMemoryFile<N> {
+    const NAME: &'static str = N::OPEN_NAME;
 }
 
 impl<N: Timed> File for OpenMemoryFile<N> {

@@ -47,6 +47,8 @@ impl Device for MemoryDevice {
     }
 }
 
+state::cannot_save!(MemoryDevice);
+
 impl File for MemoryDevice {
     fn read(&self, _cx: &Ctx<'_>, dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {
         match self.kind {

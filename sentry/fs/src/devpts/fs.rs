@@ -37,6 +37,8 @@ pub struct Devpts {
     slaves: Mutex<BTreeMap<u32, Arc<SlaveInode>>>,
 }
 
+state::cannot_save!(Devpts);
+
 impl Filesystem for Devpts {
     fn kind(&self) -> &'static str {
         "devpts"
@@ -119,6 +121,8 @@ struct RootInode {
     fs: Arc<Devpts>,
 }
 
+state::cannot_save!(RootInode);
+
 impl Inode for RootInode {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {
         Ok(Metadata {
@@ -169,6 +173,8 @@ struct Directory {
     inode: Arc<RootInode>,
 }
 
+state::cannot_save!(Directory);
+
 impl File for Directory {
     fn seekable(&self) -> bool {
         true
@@ -216,6 +222,8 @@ struct PtmxInode {
     fs: Arc<Devpts>,
 }
 
+state::cannot_save!(PtmxInode);
+
 impl Inode for PtmxInode {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {
         Ok(Metadata {
@@ -252,6 +260,8 @@ struct SlaveInode {
     terminal: Arc<Terminal>,
     attributes: Mutex<Attributes>,
 }
+
+state::cannot_save!(SlaveInode);
 
 impl Inode for SlaveInode {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {

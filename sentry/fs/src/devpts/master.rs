@@ -81,6 +81,8 @@ impl Master {
     }
 }
 
+state::cannot_save!(Master);
+
 impl File for Master {
     fn read(&self, _cx: &Ctx<'_>, dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {
         let (packet, ended) = {

@@ -64,6 +64,8 @@ impl Slave {
     }
 }
 
+state::cannot_save!(Slave);
+
 impl File for Slave {
     fn read(&self, cx: &Ctx<'_>, dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {
         self.terminal.check_background(cx, Signal::SIGTTIN)?;

@@ -77,6 +77,8 @@ impl RegularFile {
     }
 }
 
+state::cannot_save!(RegularFile);
+
 impl File for RegularFile {
     fn read(&self, cx: &Ctx<'_>, dst: &mut dyn Dst, offset: u64) -> Result<usize, Errno> {
         let size = self.size_hint(cx.fiber)?;
@@ -162,6 +164,8 @@ impl DirFile {
             .at(cursor, || Listing::new(self.node.entries(fiber)?, self.node.tree.shared.charge()))
     }
 }
+
+state::cannot_save!(DirFile);
 
 impl File for DirFile {
     fn read(&self, _cx: &Ctx<'_>, _dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {

@@ -113,6 +113,8 @@ impl Tree {
 #[derive(Debug)]
 struct Mounted(Arc<Tree>);
 
+state::cannot_save!(Mounted);
+
 impl Filesystem for Mounted {
     fn kind(&self) -> &'static str {
         "9p"

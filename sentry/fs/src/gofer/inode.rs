@@ -282,6 +282,8 @@ fn metadata_of(attr: &Attr, dev: u64) -> Metadata {
     }
 }
 
+state::cannot_save!(Node);
+
 impl Inode for Node {
     fn metadata(&self, cx: &Ctx<'_>) -> Result<Metadata, Errno> {
         self.metadata_now(cx.fiber)

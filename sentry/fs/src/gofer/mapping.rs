@@ -37,6 +37,8 @@ impl Mapped {
     }
 }
 
+state::cannot_save!(Mapped);
+
 impl Mappable for Mapped {
     fn translate(&self, offset: u64, len: u64, write: bool) -> Result<Translation, MapError> {
         let file = self.handle.file().ok_or(MapError::Io)?;

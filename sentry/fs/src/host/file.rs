@@ -104,6 +104,8 @@ impl Ready for HostStream {
     }
 }
 
+state::cannot_save!(HostStream);
+
 impl File for HostStream {
     fn read(&self, _cx: &Ctx<'_>, dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {
         let mut buf = vec![0; dst.remaining().min(CHUNK_BYTES)];
@@ -184,6 +186,8 @@ struct StreamInode {
     mode: u32,
     stream: Weak<HostStream>,
 }
+
+state::cannot_save!(StreamInode);
 
 impl Inode for StreamInode {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {

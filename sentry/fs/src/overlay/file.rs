@@ -27,6 +27,8 @@ impl OverlayFile {
     }
 }
 
+state::cannot_save!(OverlayFile);
+
 impl File for OverlayFile {
     fn read(&self, cx: &Ctx<'_>, dst: &mut dyn Dst, offset: u64) -> Result<usize, Errno> {
         self.real.read(cx, dst, offset)
@@ -113,6 +115,8 @@ impl DirFile {
         Self { node, listing: OpenListing::default() }
     }
 }
+
+state::cannot_save!(DirFile);
 
 impl File for DirFile {
     fn read(&self, _cx: &Ctx<'_>, _dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {

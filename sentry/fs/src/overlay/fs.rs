@@ -132,6 +132,8 @@ impl Overlay {
 #[derive(Debug)]
 struct Mounted;
 
+state::cannot_save!(Mounted);
+
 impl Filesystem for Mounted {
     fn kind(&self) -> &'static str {
         "overlay"

@@ -161,6 +161,8 @@ impl Node {
     }
 }
 
+state::cannot_save!(Node);
+
 impl Inode for Node {
     fn metadata(&self, cx: &Ctx<'_>) -> Result<Metadata, Errno> {
         let (upper, removed) = {

@@ -42,6 +42,8 @@ impl PipeInode {
     }
 }
 
+state::cannot_save!(PipeInode);
+
 impl Inode for PipeInode {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {
         let metadata = self.attributes.lock().metadata();

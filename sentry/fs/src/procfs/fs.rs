@@ -17,6 +17,8 @@ pub struct Procfs {
     pub(super) nameless: Arc<Mount>,
 }
 
+state::cannot_save!(Procfs);
+
 impl Filesystem for Procfs {
     fn kind(&self) -> &'static str {
         "proc"
@@ -26,6 +28,8 @@ impl Filesystem for Procfs {
 /// The internal file system of files without a name.
 #[derive(Debug)]
 struct Nameless;
+
+state::cannot_save!(Nameless);
 
 impl Filesystem for Nameless {
     fn kind(&self) -> &'static str {

@@ -152,6 +152,8 @@ impl ProcInode {
     }
 }
 
+state::cannot_save!(ProcInode);
+
 impl Inode for ProcInode {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {
         let owner = match self.node.pid() {

@@ -23,6 +23,8 @@ impl Listing {
 /// Cursors of numbered entries begin here, so that they survive processes that come and go.
 const NUMBERED: u64 = 1 << 16;
 
+state::cannot_save!(Listing);
+
 impl File for Listing {
     fn seekable(&self) -> bool {
         true
@@ -94,6 +96,8 @@ impl TextFile {
         }
     }
 }
+
+state::cannot_save!(TextFile);
 
 impl File for TextFile {
     fn read(&self, cx: &Ctx<'_>, dst: &mut dyn Dst, offset: u64) -> Result<usize, Errno> {

@@ -19,6 +19,8 @@ impl DirFile {
     }
 }
 
+state::cannot_save!(DirFile);
+
 impl File for DirFile {
     fn read(&self, _cx: &Ctx<'_>, _dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {
         Err(Errno::EISDIR)

@@ -217,6 +217,8 @@ impl Tmpfs {
     }
 }
 
+state::cannot_save!(Tmpfs);
+
 impl Filesystem for Tmpfs {
     fn kind(&self) -> &'static str {
         self.kind

@@ -202,6 +202,8 @@ impl Node {
     }
 }
 
+state::cannot_save!(Node);
+
 impl Inode for Node {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {
         Ok(self.metadata_now())
@@ -362,6 +364,8 @@ impl Inode for Node {
 }
 
 impl Timed for Node {
+    const OPEN_NAME: &'static str = "OpenTmpfsFile";
+
     fn attributes(&self) -> &Mutex<Attributes> {
         &self.attributes
     }

@@ -26,7 +26,7 @@ const MAX_RUN: u64 = 512;
 
 /// Sparse file content in the memory object: the body of tmpfs files, memfds and shared anonymous
 /// memory. Holes read as zero and cost nothing.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct PageCache {
     memory: Arc<Memory>,
     charge: Arc<Charge>,
@@ -34,7 +34,7 @@ pub struct PageCache {
     inner: Mutex<Inner>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 struct Inner {
     size: u64,
     /// By offset in the file; what is there lies below `size` rounded up to pages, except what
@@ -45,7 +45,7 @@ struct Inner {
 }
 
 /// Where a run of pages lies in the memory object.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, state::Save, state::Load)]
 struct Cached {
     offset: u64,
 }

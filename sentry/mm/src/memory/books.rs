@@ -10,7 +10,7 @@ use crate::{Charge, Kind, Span, free::FreeRanges};
 const CHUNK_PAGES: u64 = 512;
 
 /// What is known of one page.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, state::Save, state::Load)]
 struct Frame {
     /// References; 0: free. At the largest number it stays for ever.
     refs: u32,
@@ -20,14 +20,14 @@ struct Frame {
 }
 
 /// An account and how much of its memory lies here.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 struct Payer {
     charge: Arc<Charge>,
     bytes: u64,
 }
 
 /// The books of [`super::Memory`].
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(super) struct Books {
     /// Records of the pages, made when first needed.
     chunks: Vec<Option<Box<[Frame]>>>,
@@ -134,6 +134,25 @@ impl Books {
             run.end = at + PAGE_SIZE;
         }
         self.free(run);
+    }
+
+    /// The pages in use, in order.
+    pub(super) fn used(&self) -> Vec<Span> {
+        let mut used: Vec<Span> = Vec::new();
+        for (chunk, frames) in self.chunks.iter().enumerate() {
+            for (index, frame) in frames.iter().flat_map(|frames| frames.iter()).enumerate() {
+                if frame.refs == 0 {
+                    continue;
+                }
+                let page = chunk as u64 * CHUNK_PAGES + index as u64;
+                let at = page * PAGE_SIZE;
+                match used.last_mut() {
+                    Some(last) if last.end == at => last.end += PAGE_SIZE,
+                    _ => used.push(Span::from_len(at, PAGE_SIZE)),
+                }
+            }
+        }
+        used
     }
 
     /// References of the page at `at`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{Memory, Span};
 
 /// Contiguous pages of the memory object that the holder keeps; given back on drop.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct Frames {
     memory: Arc<Memory>,
     span: Span,

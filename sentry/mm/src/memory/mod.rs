@@ -28,11 +28,13 @@ const WARM_BYTES: u64 = 16 << 20;
 
 /// All application memory of the sandbox: pages of the memory object, each with a count of
 /// references and the account that pays for it.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct Memory {
+    #[state(given)]
     object: Arc<MemoryObject>,
     limit: AtomicU64,
     next_id: AtomicU64,
+    #[state(early)]
     books: Mutex<Books>,
 }
 
@@ -79,6 +81,12 @@ impl Memory {
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
         self.books.lock().used_bytes()
+    }
+
+    /// The ranges in use, in order: what a checkpoint keeps.
+    #[must_use]
+    pub fn used(&self) -> Vec<Span> {
+        self.books.lock().used()
     }
 
     /// The most that may be in use.

@@ -41,6 +41,8 @@ impl OnHost {
     }
 }
 
+state::cannot_save!(OnHost, Remote, Halves);
+
 impl Mappable for OnHost {
     fn translate(&self, offset: u64, len: u64, _write: bool) -> Result<Translation, MapError> {
         translate_host_file(&self.file, offset, len)

@@ -311,6 +311,8 @@ fn check_exclusive(events: u32, nested: bool) -> Result<(), Errno> {
     if bad { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
+state::cannot_save!(Epoll);
+
 impl File for Epoll {
     fn poll(&self) -> u32 {
         let keys: Vec<Key> = self.ready.lock().iter().copied().collect();

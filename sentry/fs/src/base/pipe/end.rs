@@ -67,6 +67,8 @@ impl PipeEnd {
     }
 }
 
+state::cannot_save!(PipeEnd);
+
 impl File for PipeEnd {
     fn read(&self, cx: &Ctx<'_>, dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {
         self.pipe.read(cx, dst)

@@ -47,6 +47,8 @@ impl Node {
     }
 }
 
+state::cannot_save!(Node);
+
 impl Inode for Node {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {
         let size = self.bytes.len() as u64;
@@ -98,6 +100,8 @@ impl File for Node {
 
 #[derive(Debug)]
 pub(super) struct Tree;
+
+state::cannot_save!(Tree);
 
 impl Filesystem for Tree {
     fn kind(&self) -> &'static str {

@@ -171,6 +171,8 @@ struct Page {
     name: &'static str,
 }
 
+state::cannot_save!(Page);
+
 impl Mappable for Page {
     fn translate(&self, offset: u64, _len: u64, _write: bool) -> Result<Translation, MapError> {
         if offset != 0 {
