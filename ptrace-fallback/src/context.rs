@@ -185,19 +185,25 @@ impl PtraceContext {
     ) -> Result<Access, Gone> {
         let before = state.regs;
         self.load_fpu(core, carrier, state)?;
-        carrier.load(state)?;
-        carrier.tracee.resume(true)?;
-        let stop = carrier.tracee.wait()?;
-        match carrier.stopped(stop, state, &self.shared.fpu)? {
-            Exit::Fault { .. } => return self.last_fault(carrier, state),
-            Exit::Trap { vector: 1, .. } => return Ok(Access::Read),
-            Exit::Interrupted => {
-                // A kick must not be lost here.
-                if let Some(executor) = self.shared.executors.get(self.executor) {
-                    executor.kicked.store(true, Ordering::SeqCst);
+        loop {
+            carrier.load(state)?;
+            carrier.tracee.resume(true)?;
+            let stop = carrier.tracee.wait()?;
+            match carrier.stopped(stop, state, &self.shared.fpu)? {
+                Exit::Fault { .. } => return self.last_fault(carrier, state),
+                Exit::Trap { vector: 1, .. } => {
+                    state.step_due = state.single_step;
+                    return Ok(Access::Read);
                 }
+                Exit::Interrupted => {
+                    // A kick must not be lost here: the next switch answers it.
+                    if let Some(executor) = self.shared.executors.get(self.executor) {
+                        executor.kicked.store(true, Ordering::SeqCst);
+                    }
+                    state.regs = before;
+                }
+                Exit::Syscall | Exit::Syscall32 | Exit::Trap { .. } => break,
             }
-            Exit::Syscall | Exit::Syscall32 | Exit::Trap { .. } => {}
         }
         state.regs = before;
         Ok(Access::Unknown)

@@ -134,6 +134,8 @@ impl Cx<'_> {
                 Err(Fault::NeedExactAccess) => {
                     let space = self.mm.space().clone();
                     match self.context.exact_access(&space, &mut self.user) {
+                        // There is no such fault any more: run on.
+                        Ok(Access::Unknown) => return,
                         Ok(exact) if exact != access => {
                             access = exact;
                             continue;
