@@ -3,7 +3,7 @@
 use abi::Signal;
 
 /// How a task or process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub enum ExitStatus {
     /// It called exit(2) with this code (0 to 255).
     Exited(u8),

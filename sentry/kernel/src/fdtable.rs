@@ -7,7 +7,7 @@ use sched::RwLock;
 use vfs::{Ctx, LockOwner, OpenFile};
 
 /// A descriptor.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, state::Save, state::Load)]
 pub struct Slot {
     /// What it refers to.
     pub file: Arc<OpenFile>,
@@ -16,12 +16,12 @@ pub struct Slot {
 }
 
 /// The descriptors of one or more tasks (`CLONE_FILES`).
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub struct FdTable {
     slots: RwLock<Slots>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 struct Slots {
     by_number: Vec<Option<Slot>>,
     /// No number below is free.

@@ -9,10 +9,10 @@ use vfs::{Ctx, MountNamespace, Path};
 use crate::Task;
 
 /// Root, current directory, umask and mounts; shared by tasks with `CLONE_FS`.
-#[derive(Debug)]
-pub struct FsContext(Mutex<Inner>);
+#[derive(Debug, state::Save, state::Load)]
+pub struct FsContext(#[state(early)] Mutex<Inner>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, state::Save, state::Load)]
 struct Inner {
     root: Path,
     cwd: Path,

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A task number. A process has that of its leader, a process group or session that of the
 /// process that founded it.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, state::Save, state::Load)]
 pub struct Pid(pub u32);
 
 impl Pid {

@@ -51,30 +51,38 @@ pub struct KernelArgs {
 }
 
 /// The kernel of a sandbox.
+#[derive(state::Save, state::Load)]
 pub struct Kernel {
     /// Runs application code.
+    #[state(given)]
     pub platform: Arc<dyn Platform>,
     /// All application memory.
     pub memory: Arc<Memory>,
     /// What the container's memory is charged to.
     pub charge: Arc<Charge>,
     /// The executors.
+    #[state(given)]
     pub sched: Arc<Sched>,
     /// The system calls.
-    pub syscalls: Box<dyn SyscallTable>,
+    #[state(given)]
+    pub syscalls: Arc<dyn SyscallTable>,
     /// Host and domain name.
+    #[state(early)]
     pub uts: Mutex<Uts>,
     /// All tasks and processes.
     pub tree: Mutex<Tree>,
     /// Who waits for which futex.
+    #[state(skip)]
     pub futexes: FutexTable,
     /// Pages of the vDSO.
     pub vdso: Option<Arc<crate::loader::Vdso>>,
     /// CLOCK_MONOTONIC nanoseconds at which the sandbox started.
     pub boot_ns: u64,
     /// What file systems share, set and known by `fs`.
+    #[state(skip)]
     pub files: OnceLock<Arc<dyn Any + Send + Sync>>,
     /// State of the network, set and known by `net`.
+    #[state(skip)]
     pub net: OnceLock<Arc<dyn Any + Send + Sync>>,
     /// Numbers of unknown system calls that were made, and how often.
     pub unknown_calls: Mutex<BTreeMap<u64, u64>>,
@@ -82,8 +90,30 @@ pub struct Kernel {
     /// that were put in from outside.
     finished: Mutex<BTreeMap<Pid, ExitStatus>>,
     /// Told when `finished` grows.
+    #[state(skip)]
     pub finished_queue: WaitQueue,
-    contexts: Vec<OnceLock<Box<dyn Context>>>,
+    contexts: Contexts,
+}
+
+/// The platform's context of each executor.
+struct Contexts(Vec<OnceLock<Box<dyn Context>>>);
+
+impl Contexts {
+    fn new(executors: usize) -> Self {
+        Self((0..executors).map(|_| OnceLock::new()).collect())
+    }
+}
+
+impl state::Save for Contexts {
+    fn save(&self, _: &mut state::Writer<'_>) -> state::Result<()> {
+        Ok(())
+    }
+}
+
+impl state::Load for Contexts {
+    fn load(r: &mut state::Reader<'_>) -> state::Result<Self> {
+        Ok(Self::new(r.given::<Sched>()?.executors()))
+    }
 }
 
 /// A process to be started from outside.
@@ -112,7 +142,7 @@ impl Kernel {
             memory: args.memory,
             charge: args.charge,
             sched: args.sched,
-            syscalls: args.syscalls,
+            syscalls: Arc::from(args.syscalls),
             uts: Mutex::new(args.uts),
             tree: Mutex::new(Tree::new()),
             futexes: FutexTable::default(),
@@ -122,13 +152,13 @@ impl Kernel {
             unknown_calls: Mutex::default(),
             finished: Mutex::default(),
             finished_queue: WaitQueue::new(),
-            contexts: (0..executors).map(|_| OnceLock::new()).collect(),
+            contexts: Contexts::new(executors),
         })
     }
 
     /// The context of the calling executor, made at its first use.
     pub(crate) fn context(&self, executor: usize) -> Result<&dyn Context, PlatformError> {
-        let slot = self.contexts.get(executor).ok_or(PlatformError::SpaceLost("no executor"))?;
+        let slot = self.contexts.0.get(executor).ok_or(PlatformError::SpaceLost("no executor"))?;
         if let Some(context) = slot.get() {
             return Ok(&**context);
         }
@@ -203,6 +233,12 @@ impl Kernel {
     /// Lets a process of [`Kernel::spawn_process`] run.
     pub fn launch(&self, task: &Arc<Task>) {
         task.launch();
+    }
+
+    /// Lets all tasks run that are not at their end: after a load.
+    pub fn launch_all(&self) {
+        let tasks: Vec<Arc<Task>> = self.tree.lock().tasks.values().cloned().collect();
+        tasks.iter().for_each(Task::launch);
     }
 
     /// A process without a parent has ended. The end of init ends all others.

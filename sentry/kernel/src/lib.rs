@@ -35,3 +35,20 @@ pub use task::{Cx, SysResult, Task};
 pub use tree::{Node, Tree};
 pub use userio::{UserDst, UserSrc};
 pub use uts::Uts;
+
+/// The object types of this crate, for checkpoints.
+#[must_use]
+pub fn register(r: state::Registry) -> state::Registry {
+    r.object::<Kernel>()
+        .object::<Process>()
+        .object::<Task>()
+        .object::<task::Vfork>()
+        .object::<task::Timer>()
+        .object::<Session>()
+        .object::<FdTable>()
+        .object::<FsContext>()
+        .object::<signal::SignalActions>()
+        .object::<loader::Vdso>()
+        .object::<loader::VdsoPage>()
+        .view::<loader::VdsoPage, dyn mm::Mappable>(|weak| weak)
+}

@@ -36,6 +36,8 @@ pub enum Resource {
     zerocopy::IntoBytes,
     zerocopy::Immutable,
     zerocopy::KnownLayout,
+    state::Save,
+    state::Load,
 )]
 #[repr(C)]
 pub struct Limit {
@@ -55,7 +57,7 @@ impl Limit {
 }
 
 /// The sixteen limits of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub struct Limits([Limit; 16]);
 
 impl Default for Limits {

@@ -17,20 +17,23 @@ use crate::{
 };
 
 /// A process (thread group).
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct Process {
     /// Its number: that of its leader.
     pub pid: Pid,
     /// Signals sent to the process, not to a task.
     pub pending: Mutex<Pending>,
     /// Told of every signal sent to the process or one of its tasks (signalfd(2)).
+    #[state(skip)]
     pub signal_sent: WaitQueue,
     /// Told when a child ends, stops or continues (wait(2)), and when a task of this process ends.
+    #[state(skip)]
     pub child_changed: WaitQueue,
     /// Resource limits.
     pub limits: Mutex<Limits>,
     /// Interval and POSIX timers.
     pub timers: crate::task::ProcessTimers,
+    #[state(early)]
     actions: Mutex<Arc<SignalActions>>,
     threads: Mutex<BTreeMap<Pid, Arc<Task>>>,
     pub(crate) state: Mutex<GroupState>,
@@ -39,7 +42,7 @@ pub struct Process {
 }
 
 /// CPU times that outlive tasks.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 #[expect(missing_docs, reason = "each field is the time of its name, times(2)")]
 pub struct CpuTimes {
     pub ended_user_ns: AtomicU64,
@@ -49,7 +52,7 @@ pub struct CpuTimes {
 }
 
 /// What all tasks of a process have to do together.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub(crate) struct GroupState {
     /// All are to end, with this status.
     pub(crate) exiting: Option<ExitStatus>,

@@ -7,7 +7,7 @@ use sched::Mutex;
 use crate::Pid;
 
 /// A terminal that can control a session; implemented by `devpts`.
-pub trait ControllingTty: Any + Send + Sync + fmt::Debug {
+pub trait ControllingTty: Any + state::Object + fmt::Debug {
     /// The session leader is gone: hang up.
     fn hang_up(&self);
 
@@ -22,7 +22,7 @@ pub trait ControllingTty: Any + Send + Sync + fmt::Debug {
 }
 
 /// A session.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct Session {
     /// Its number: the pid of its founder.
     pub sid: Pid,

@@ -13,7 +13,7 @@ const PID_MAX: u32 = 32_768;
 pub(crate) const TASKS_MAX: usize = 30_000;
 
 /// A process as its relatives see it.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct Node {
     /// The process.
     pub process: Arc<Process>,
@@ -41,7 +41,7 @@ pub struct Node {
 }
 
 /// All tasks and processes of the sandbox.
-#[derive(Debug)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub struct Tree {
     /// Processes, zombies included.
     pub processes: BTreeMap<Pid, Node>,

@@ -1,7 +1,7 @@
 //! Host and domain name (uts_namespaces(7)).
 
 /// The names of a UTS namespace, at most 64 bytes each.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub struct Uts {
     /// Host name.
     pub hostname: Vec<u8>,

@@ -162,6 +162,8 @@ pub(super) fn caller<'a>(cx: &Ctx<'a>) -> Option<&'a Task> {
     cx.task.and_then(|task| (**task).downcast_ref::<Task>())
 }
 
+state::cannot_save!(Terminal);
+
 impl ControllingTty for Terminal {
     fn hang_up(&self) {
         let mut state = self.state.lock();

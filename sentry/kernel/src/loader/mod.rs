@@ -10,6 +10,7 @@ mod vdso;
 
 use std::sync::Arc;
 
+pub(crate) use self::vdso::Page as VdsoPage;
 pub use self::vdso::Vdso;
 
 use abi::{Errno, PAGE_SIZE, UserAddr, auxv};
@@ -72,7 +73,7 @@ pub struct Loaded {
 }
 
 /// Where arguments and environment lie in memory, and the layout that `/proc/PID/stat` shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, state::Save, state::Load)]
 pub struct ArgumentRanges {
     /// The arguments, each with its NUL.
     pub args: abi::AddrRange,

@@ -4,8 +4,8 @@ use abi::{SigAction, Signal};
 use sched::Mutex;
 
 /// The 64 actions of a process; shared by processes with `CLONE_SIGHAND`.
-#[derive(Debug)]
-pub struct SignalActions(Mutex<[SigAction; 64]>);
+#[derive(Debug, state::Save, state::Load)]
+pub struct SignalActions(#[state(early)] Mutex<[SigAction; 64]>);
 
 impl Default for SignalActions {
     fn default() -> Self {

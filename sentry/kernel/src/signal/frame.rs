@@ -29,7 +29,7 @@ const FLAG_TF: u64 = 0x100;
 const FLAG_DF: u64 = 0x400;
 
 /// An alternate signal stack (sigaltstack(2)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub struct AltStack {
     /// Lowest address.
     pub base: u64,

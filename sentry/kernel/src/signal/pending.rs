@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use abi::{SigFields, SigInfo, SigSet, Signal};
 
 /// A queue of pending signals, of a task or of a process.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub struct Pending {
     set: SigSet,
     queue: VecDeque<SigInfo>,

@@ -11,6 +11,7 @@ mod wait;
 pub use clone::CloneArgs;
 pub use clone::flags as clone_flags;
 pub use exec::{ExecArgs, credentials_for};
+pub(crate) use timers::Timer;
 pub use timers::{IntervalTimer, ProcessTimers, TimerNotify, TimerSetting};
 pub use wait::{Event as WaitEvent, WaitOptions, WaitTarget, Waited};
 
@@ -35,7 +36,7 @@ pub type SysResult = Result<u64, Errno>;
 
 /// How an interrupted call goes on when restart_syscall(2) is called (deadlines are absolute, so
 /// that nothing is waited for twice).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, state::Save, state::Load)]
 pub enum Restart {
     /// Nothing to go on with.
     #[default]
@@ -75,7 +76,7 @@ pub enum Restart {
 ///
 /// Other tasks may read and signal it; what only the task itself touches while it runs is in
 /// [`Cx`].
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct Task {
     /// The kernel it lives in.
     pub kernel: Arc<Kernel>,
@@ -104,13 +105,16 @@ pub struct Task {
     /// Start time, CLOCK_MONOTONIC nanoseconds.
     pub start_ns: u64,
     tid: AtomicU32,
+    #[state(skip)]
     entity: OnceLock<Arc<Entity>>,
     blocked: AtomicU64,
     awaited: AtomicU64,
     dying: AtomicBool,
     mm: Mutex<Option<Arc<MemoryManager>>>,
     files: Mutex<Option<Arc<FdTable>>>,
+    #[state(early)]
     fs: Mutex<Arc<FsContext>>,
+    #[state(early)]
     creds: Mutex<Arc<Credentials>>,
     user: Mutex<Option<Box<UserState>>>,
     vfork: Mutex<Option<Arc<Vfork>>>,
@@ -118,9 +122,10 @@ pub struct Task {
 }
 
 /// A parent in vfork(2) waits for this.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub(crate) struct Vfork {
     done: AtomicBool,
+    #[state(skip)]
     queue: WaitQueue,
 }
 

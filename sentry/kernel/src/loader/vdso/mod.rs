@@ -29,12 +29,25 @@ use self::scale::{Calibration, Sample, Scale};
 /// ones (here as exact as the others), BOOTTIME.
 const CLOCKS: u32 = (1 << 0) | (1 << 1) | (1 << 4) | (1 << 5) | (1 << 6) | (1 << 7);
 
+/// Is the counter of this host a clock?
+#[derive(Clone, Copy, Debug)]
+struct Steady(bool);
+
+impl Default for Steady {
+    fn default() -> Self {
+        Self(host::tsc::is_steady())
+    }
+}
+
 /// The pages that every program gets for calls without a system call.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
+#[state(after_load = Vdso::loaded)]
 pub struct Vdso {
     pages: Arc<Frames>,
     /// The counter of this host is a clock.
-    steady: bool,
+    #[state(skip)]
+    steady: Steady,
+    #[state(skip)]
     calibration: Mutex<Calibration>,
 }
 
@@ -50,8 +63,15 @@ impl Vdso {
         if pages.write(PAGE_SIZE, &image) != image.len() {
             return Err(Errno::ENOMEM);
         }
-        let (steady, calibration) = (host::tsc::is_steady(), Mutex::default());
+        let (steady, calibration) = (Steady::default(), Mutex::default());
         Ok(Arc::new(Self { pages, steady, calibration }))
+    }
+
+    /// After a load: the counter is perhaps another one, so programs ask until it is calibrated.
+    fn loaded(&self) -> state::Result<()> {
+        self.publish(None);
+        self.put(data::CPUS, &0_u32.to_le_bytes());
+        Ok(())
     }
 
     /// Says that executor N, and all application code that it runs, stays on CPU `cpus[N]` of the
@@ -79,7 +99,7 @@ impl Vdso {
         if number > 7 || CLOCKS & (1 << number) == 0 {
             return None;
         }
-        if !self.steady {
+        if !self.steady.0 {
             return Some(host_clock(number));
         }
         let mut calibration = self.calibration.lock();
@@ -105,8 +125,8 @@ impl Vdso {
         Ok(code)
     }
 
-    fn page(&self, page: u64, name: &'static str) -> Arc<dyn Mappable> {
-        Arc::new(Page { pages: self.pages.clone(), page, name })
+    fn page(&self, page: u64, name: &str) -> Arc<dyn Mappable> {
+        Arc::new(Page { pages: self.pages.clone(), page, name: name.to_owned() })
     }
 
     /// Lets programs read a new scale, or none. One at a time: the caller holds the lock.
@@ -164,14 +184,13 @@ fn host_clock(number: u32) -> u64 {
 }
 
 /// One of the two pages.
-#[derive(Debug)]
-struct Page {
+#[derive(Debug, state::Save, state::Load)]
+#[state(name = "vdso::Page")]
+pub(crate) struct Page {
     pages: Arc<Frames>,
     page: u64,
-    name: &'static str,
+    name: String,
 }
-
-state::cannot_save!(Page);
 
 impl Mappable for Page {
     fn translate(&self, offset: u64, _len: u64, _write: bool) -> Result<Translation, MapError> {
@@ -192,7 +211,7 @@ impl Mappable for Page {
     }
 
     fn name(&self) -> String {
-        self.name.to_owned()
+        self.name.clone()
     }
 }
 

@@ -11,7 +11,7 @@ pub struct TimerSetting {
 }
 
 /// A point of a clock at which something is to happen, perhaps again and again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, state::Save, state::Load)]
 pub(super) struct Alarm {
     deadline_ns: Option<u64>,
     interval_ns: u64,

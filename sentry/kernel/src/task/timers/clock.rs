@@ -7,7 +7,7 @@ use abi::Errno;
 use crate::{Kernel, Pid, Process, Task};
 
 /// A clock.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, state::Save, state::Load)]
 pub(super) enum Clock {
     /// Real time: one that is set to a time follows the clock when that is set.
     Realtime,

@@ -13,16 +13,14 @@ mod tests;
 mod timer;
 
 pub use alarm::TimerSetting;
+pub(crate) use timer::Timer;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use abi::{Errno, SigFields, SigInfo, Signal};
 use sched::Mutex;
 
-use self::{
-    clock::Clock,
-    timer::{Notify, Timer},
-};
+use self::{clock::Clock, timer::Notify};
 use crate::{Kernel, Pid, Process, Resource, Task};
 
 /// An interval timer, by its number (setitimer(2)).
@@ -64,10 +62,10 @@ pub enum TimerNotify {
 }
 
 /// The timers of a process.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub struct ProcessTimers(Mutex<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 struct Inner {
     intervals: [Option<Arc<Timer>>; 3],
     posix: BTreeMap<i32, Arc<Timer>>,
@@ -194,8 +192,10 @@ impl ProcessTimers {
         Ok(())
     }
 
-    /// A signal was taken: if it is one of a timer, it learns what has happened until now.
-    pub(crate) fn taken(&self, mut info: SigInfo) -> SigInfo {
+    /// A signal of this process was taken: if it is one of a timer, it learns what has happened
+    /// until now. [`Task::take_signal`] calls it; so must who takes from [`Process::pending`].
+    #[must_use]
+    pub fn taken(&self, mut info: SigInfo) -> SigInfo {
         if let SigFields::Timer { id, overrun, .. } = &mut info.fields
             && let Ok(timer) = self.get(*id)
         {

@@ -1,6 +1,6 @@
 //! One timer of a process.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use abi::{SigFields, SigInfo, Signal, signal::code};
 use sched::{Fire, Mutex, TimerId};
@@ -24,7 +24,7 @@ const CPU_LOOK_MAX_NS: u64 = 16_000_000;
 const OVERRUN_MAX: u64 = i32::MAX as u64;
 
 /// Whom a timer tells.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, state::Save, state::Load)]
 pub(super) enum Notify {
     /// Nobody: it is only asked.
     Nobody,
@@ -37,24 +37,26 @@ pub(super) enum Notify {
 }
 
 /// A timer.
-#[derive(Debug)]
-pub(super) struct Timer {
+#[derive(Debug, state::Save, state::Load)]
+#[state(after_load = Timer::loaded)]
+pub(crate) struct Timer {
     /// Its number; 0 for interval timers.
     id: i32,
     kernel: Weak<Kernel>,
     process: Weak<Process>,
     clock: Clock,
     notify: Notify,
-    itself: Weak<Self>,
+    itself: OnceLock<Weak<Self>>,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 struct State {
     alarm: Alarm,
     /// It goes by `CLOCK_MONOTONIC` though its clock is real time: it was set to a span, which does
     /// not change when the clock is set.
     is_span: bool,
+    #[state(skip)]
     armed: Option<TimerId>,
     /// The shortest time until the next look.
     pause_ns: u64,
@@ -72,15 +74,25 @@ impl Timer {
         clock: Clock,
         notify: Notify,
     ) -> Arc<Self> {
-        Arc::new_cyclic(|itself| Self {
+        let timer = Arc::new(Self {
             id,
             kernel: Arc::downgrade(kernel),
             process: Arc::downgrade(process),
             clock,
             notify,
-            itself: itself.clone(),
+            itself: OnceLock::new(),
             state: Mutex::default(),
-        })
+        });
+        let _ = timer.itself.set(Arc::downgrade(&timer));
+        timer
+    }
+
+    /// After a load: the scheduler is to look at it again.
+    fn loaded(&self) -> state::Result<()> {
+        if let (Some(kernel), Some(process)) = (self.kernel.upgrade(), self.process.upgrade()) {
+            self.arm(&mut self.state.lock(), &kernel, &process);
+        }
+        Ok(())
     }
 
     /// Sets it, and returns what was left.
@@ -177,7 +189,8 @@ impl Timer {
             }
         };
         state.looked_ns = now;
-        let target: Weak<dyn Fire> = self.itself.clone();
+        let Some(itself) = self.itself.get() else { return };
+        let target: Weak<dyn Fire> = itself.clone();
         state.armed = Some(timers.arm(kernel.sched.now_ns().saturating_add(wait), target));
     }
 
