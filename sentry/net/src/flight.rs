@@ -2,9 +2,13 @@
 //!
 //! A descriptor in flight is a user of its open file. A socket that is only in flight to itself,
 //! or to others that are only in flight to one another, can never be received: [`Flight::collect`]
-//! finds those. It runs when a Unix socket is closed while Unix sockets are in flight.
+//! finds those. It runs after some Unix sockets were closed while others are in flight, and when
+//! there is no room for more.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use abi::Errno;
 use sched::{Mutex, MutexGuard};
@@ -14,6 +18,9 @@ use crate::Socket;
 
 /// Most descriptors in flight in a sandbox. It bounds what a collection looks at.
 const FLIGHT_MAX: usize = 16_384;
+
+/// How many sockets in flight are looked at for one that is closed, on average.
+const SOCKETS_PER_CLOSING: usize = 16;
 
 /// All descriptors in flight.
 #[derive(Debug, Default)]
@@ -27,6 +34,8 @@ pub(crate) struct Flight {
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     count: usize,
+    /// Unix sockets closed since the last collection.
+    closings: usize,
     /// Unix sockets among them, by number.
     sockets: BTreeMap<u64, Entry>,
 }
@@ -83,31 +92,38 @@ impl InFlight {
     }
 
     /// Numbers of sockets that nobody can ever receive.
-    fn lost(&self) -> Vec<u64> {
-        // Those without a descriptor in any table.
-        let mut suspects: BTreeMap<u64, &Entry> = self
-            .sockets
-            .iter()
-            .filter(|(_, entry)| entry.file.users() == entry.times)
-            .map(|(ino, entry)| (*ino, entry))
-            .collect();
-        // One that is in flight to a socket that is no suspect can be received, and so can what
-        // is in flight to it.
-        loop {
-            let mut held: BTreeMap<u64, usize> = BTreeMap::new();
-            for socket in suspects.values().filter_map(|entry| unix_socket(&entry.file)) {
-                socket.transport().visit_rights(&mut |file| {
-                    if let Some(inner) = unix_socket(file) {
-                        *held.entry(inner.ino()).or_insert(0) += 1;
-                    }
-                });
-            }
-            let before = suspects.len();
-            suspects.retain(|ino, entry| held.get(ino).is_some_and(|count| *count == entry.times));
-            if suspects.len() == before {
-                return suspects.into_keys().collect();
+    fn lost(&self) -> BTreeSet<u64> {
+        // Those without a descriptor in any table, and how often each is in flight to which.
+        let suspects = self.sockets.iter().filter(|(_, one)| one.file.users() == one.times);
+        let mut lost: BTreeSet<u64> = suspects.map(|(ino, _)| *ino).collect();
+        let mut held: BTreeMap<u64, usize> = BTreeMap::new();
+        for ino in &lost {
+            self.visit(*ino, |inner| *held.entry(inner).or_insert(0) += 1);
+        }
+        // One that is in flight to another socket can be received, and so can what is in flight
+        // to it.
+        let elsewhere = |ino: &u64| {
+            let times = self.sockets.get(ino).map_or(0, |entry| entry.times);
+            held.get(ino).copied().unwrap_or(0) < times
+        };
+        let mut reachable: Vec<u64> = lost.iter().filter(|ino| elsewhere(ino)).copied().collect();
+        while let Some(ino) = reachable.pop() {
+            if lost.remove(&ino) {
+                self.visit(ino, |inner| reachable.push(inner));
             }
         }
+        lost
+    }
+
+    /// Calls `visit` for each Unix socket that is in flight to socket `ino`.
+    fn visit(&self, ino: u64, mut visit: impl FnMut(u64)) {
+        let file = self.sockets.get(&ino).map(|entry| &entry.file);
+        let Some(socket) = file.and_then(|file| unix_socket(file)) else { return };
+        socket.transport().visit_rights(&mut |file| {
+            if let Some(inner) = unix_socket(file) {
+                visit(inner.ino());
+            }
+        });
     }
 }
 
@@ -149,14 +165,25 @@ impl Flight {
         }
     }
 
+    /// A Unix socket was closed, which others may have been in flight to. To look at all each
+    /// time would make closing many of them quadratic.
+    pub(crate) fn closed(&self, cx: &Ctx<'_>) {
+        let due = {
+            let mut state = self.state.lock();
+            state.closings += 1;
+            !state.sockets.is_empty() && state.closings * SOCKETS_PER_CLOSING >= state.sockets.len()
+        };
+        if due {
+            self.collect(cx);
+        }
+    }
+
     /// Closes what is in flight and can never be received.
     pub(crate) fn collect(&self, cx: &Ctx<'_>) {
         let mut files = Vec::new();
         {
             let mut state = self.state.lock();
-            if state.sockets.is_empty() {
-                return;
-            }
+            state.closings = 0;
             for ino in state.lost() {
                 let socket = state.sockets.get(&ino).map(|entry| Arc::clone(&entry.file));
                 if let Some(socket) = socket.as_deref().and_then(unix_socket) {
@@ -167,6 +194,11 @@ impl Flight {
             }
         }
         self.discard(cx, files);
+    }
+
+    /// True if `more` may take off.
+    pub(crate) fn has_room(&self, more: usize) -> bool {
+        self.state.lock().count + more <= FLIGHT_MAX
     }
 
     /// How many descriptors are in flight.

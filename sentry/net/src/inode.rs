@@ -36,6 +36,8 @@ impl SocketInode {
     }
 }
 
+state::cannot_save!(SocketInode);
+
 impl Inode for SocketInode {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {
         let owner = *self.owner.lock();

@@ -114,6 +114,7 @@ impl Segments {
         let more = segment.data.len();
         let last = self.queue.back_mut().filter(|last| {
             segment.rights.is_empty()
+                && last.rights.is_empty()
                 && last.sender == segment.sender
                 && last.data.len() + more <= JOIN_BYTES
         });

@@ -152,6 +152,9 @@ impl Socket {
             nonblocking: nonblocking || out.dont_wait,
             deadline_ns: self.timeout(cx, true),
         };
+        if !out.rights.is_empty() && !self.namespace.flight().has_room(out.rights.len()) {
+            self.namespace.flight().collect(cx);
+        }
         let mut done = 0;
         loop {
             let step = match self.transport.send(cx, src, &mut out) {
@@ -311,6 +314,8 @@ impl Socket {
     }
 }
 
+state::cannot_save!(Socket);
+
 impl File for Socket {
     fn read(&self, cx: &Ctx<'_>, dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {
         let received = self.transport.recv(cx, dst, RecvHow::default())?;
@@ -350,7 +355,7 @@ impl File for Socket {
     fn release(&self, cx: &Ctx<'_>) {
         self.transport.release(cx);
         if self.transport.is_unix() {
-            self.namespace.flight().collect(cx);
+            self.namespace.flight().closed(cx);
         }
     }
 

@@ -55,6 +55,8 @@ impl Body for Run {
 #[derive(Debug)]
 struct Flat;
 
+state::cannot_save!(Flat);
+
 impl Filesystem for Flat {
     fn kind(&self) -> &'static str {
         "flat"
@@ -73,6 +75,8 @@ impl Node {
         Arc::new(Self { meta, entries: sched::Mutex::default() })
     }
 }
+
+state::cannot_save!(Node);
 
 impl Inode for Node {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {
