@@ -26,10 +26,6 @@ pub struct HostStatus {
     pub blocks: u64,
     /// Type and permission bits.
     pub mode: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
     /// Number of names.
     pub nlink: u32,
     /// Last access.
@@ -124,7 +120,8 @@ impl HostFile {
         Ok(u64::try_from(stat.st_size).unwrap_or(0))
     }
 
-    /// Size, owner, links and times now (fstat).
+    /// Size, mode, links and times now (fstat). Not the owner: the Sentry lives in a user namespace
+    /// where the host's users have no numbers.
     ///
     /// # Errors
     ///
@@ -136,8 +133,6 @@ impl HostFile {
             size: u64::try_from(stat.st_size).unwrap_or(0),
             blocks: u64::try_from(stat.st_blocks).unwrap_or(0),
             mode: stat.st_mode,
-            uid: stat.st_uid,
-            gid: stat.st_gid,
             nlink: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
             atime: time(stat.st_atime, stat.st_atime_nsec),
             mtime: time(stat.st_mtime, stat.st_mtime_nsec),

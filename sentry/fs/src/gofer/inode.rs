@@ -66,6 +66,9 @@ struct State {
     changed_ns: u64,
     /// We changed something and do not know what it came to.
     stale: bool,
+    /// Owner or mode are among it: only the Gofer can tell. To the Sentry, which lives in a user
+    /// namespace of its own, the host shows other owners.
+    owner_stale: bool,
 }
 
 impl Node {
@@ -78,7 +81,13 @@ impl Node {
             kind,
             rdev: attr.rdev,
             fid: Mutex::new(fid),
-            state: Mutex::new(State { metadata, asked_ns, changed_ns: 0, stale: false }),
+            state: Mutex::new(State {
+                metadata,
+                asked_ns,
+                changed_ns: 0,
+                stale: false,
+                owner_stale: false,
+            }),
             names: Mutex::default(),
             changes: SleepLock::default(),
             handles: Mutex::default(),
@@ -158,7 +167,7 @@ impl Node {
         }
         state.metadata = metadata_of(attr, self.tree.dev);
         state.asked_ns = asked_ns;
-        state.stale = false;
+        (state.stale, state.owner_stale) = (false, false);
     }
 
     /// We changed the inode: ask again before anybody is told of its attributes.
@@ -166,6 +175,12 @@ impl Node {
         let mut state = self.state.lock();
         state.changed_ns = host::clock::monotonic_ns();
         state.stale = true;
+    }
+
+    /// The same, and owner or mode are among it.
+    fn owner_changed(&self) {
+        self.changed();
+        self.state.lock().owner_stale = true;
     }
 
     /// We changed entries of this directory; with them its number of links. The times are ours
@@ -194,16 +209,18 @@ impl Node {
             return Ok(known);
         }
         let asked = host::clock::monotonic_ns();
+        let owner_stale = self.state.lock().owner_stale;
         if self.tree.is_exclusive()
+            && !owner_stale
             && let Some(file) = self.donated()
         {
             // All that can have changed behind our back is what the open file tells.
             let now = file.status()?;
             let mut state = self.state.lock();
             let old = state.metadata;
-            let HostStatus { size, blocks, mode, uid, gid, nlink, atime, mtime, ctime } = now;
-            let owner = Metadata { mode, uid, gid, nlink, ..old };
-            state.metadata = Metadata { size, blocks, atime, mtime, ctime, ..owner };
+            let HostStatus { size, blocks, mode, nlink, atime, mtime, ctime } = now;
+            let kept = Metadata { mode, nlink, ..old };
+            state.metadata = Metadata { size, blocks, atime, mtime, ctime, ..kept };
             state.stale &= asked < state.changed_ns;
             return Ok(state.metadata);
         }
@@ -298,7 +315,7 @@ impl Inode for Node {
             return Ok(());
         }
         self.tree.client.set_attributes(cx.fiber, self.fid(cx.fiber)?, request)?;
-        self.changed();
+        self.owner_changed();
         Ok(())
     }
 

@@ -210,6 +210,26 @@ fn what_is_written_reaches_the_host_and_what_a_listing_told_is_used() {
 }
 
 #[test]
+fn owner_and_mode_are_what_the_gofer_says_also_while_the_file_is_open() {
+    let (dir, world) = tree(Caching::Exclusive, |_| {});
+    let host = dir.path().join("f");
+    world.run(move |cx, _| {
+        let file = open(cx, "/f", O_CREAT | O_RDWR);
+        let place = find(cx, "/f").unwrap();
+        cx.change_owner(&place, Some(12), Some(13)).unwrap();
+        cx.change_mode(&place, 0o604).unwrap();
+        fs::set_permissions(&host, fs::Permissions::from_mode(0o600)).unwrap();
+        let meta = file.metadata(cx).unwrap();
+        assert_eq!((meta.uid, meta.gid, meta.mode & 0o7777), (12, 13, 0o600));
+        // The Sentry sees other owners than the Gofer: what it sees must not count.
+        std::os::unix::fs::chown(&host, Some(20), Some(20)).unwrap();
+        write(cx, &file, b"x").unwrap();
+        let meta = file.metadata(cx).unwrap();
+        assert_eq!((meta.uid, meta.gid, meta.size), (12, 13, 1));
+    });
+}
+
+#[test]
 fn a_read_only_tree_refuses_changes() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("f"), "x").unwrap();
