@@ -23,6 +23,13 @@ pub enum UnixName {
     Abstract(Vec<u8>),
 }
 
+impl UnixName {
+    /// As the sender of a message: one without a name has no address at all.
+    pub(crate) fn given(self) -> Option<Address> {
+        if self == Self::Unnamed { None } else { Some(Address::Unix(self)) }
+    }
+}
+
 /// An address of any family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {

@@ -264,7 +264,7 @@ impl Socket {
         value: &[u8],
     ) -> Result<(), Errno> {
         let options = self.transport.options();
-        options.check_level(level)?;
+        options.check_level(level, true)?;
         if (level, name) == (IPPROTO_IPV6, IPV6_V6ONLY) && self.is_bound() {
             return Err(Errno::EINVAL);
         }
@@ -282,7 +282,7 @@ impl Socket {
     /// As getsockopt(2).
     pub fn option(&self, level: i32, name: i32) -> Result<Vec<u8>, Errno> {
         let options = self.transport.options();
-        options.check_level(level)?;
+        options.check_level(level, false)?;
         let int = |value: i32| Ok(value.to_ne_bytes().to_vec());
         match (level, name) {
             (SOL_SOCKET, so::SO_ERROR) => {

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use abi::{
     Errno,
-    fs::poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRNORM},
+    fs::poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRBAND, POLLWRNORM},
     socket::Ucred,
 };
 use sched::{Mutex, WaitQueue};
@@ -245,7 +245,7 @@ impl End {
     }
 
     fn send_to_nobody(&self, src: &mut dyn Src) -> Result<usize, Errno> {
-        let count = src.remaining();
+        let count = take_bytes(src, STEP_BYTES)?.len();
         self.broken()?;
         Ok(count)
     }
@@ -459,7 +459,7 @@ impl End {
             (events, inbox.mute)
         };
         if mute || self.peer().is_none_or(|peer| self.has_room(&peer)) {
-            events |= POLLOUT | POLLWRNORM;
+            events |= POLLOUT | POLLWRNORM | if self.is_tcp() { 0 } else { POLLWRBAND };
         }
         events
     }

@@ -7,7 +7,7 @@ use std::{
 
 use abi::{
     Errno,
-    fs::poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRNORM},
+    fs::poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRBAND, POLLWRNORM},
     socket::{
         family::AF_INET6,
         ip::{IP_PKTINFO, IP_RECVTOS, IP_RECVTTL, IP_TOS, IP_TTL},
@@ -183,7 +183,7 @@ impl Transport for Udp {
 
     fn poll(&self) -> u32 {
         let state = self.state.lock();
-        let mut events = POLLOUT | POLLWRNORM;
+        let mut events = POLLOUT | POLLWRNORM | POLLWRBAND;
         if state.deaf || !state.inbox.is_empty() {
             events |= POLLIN | POLLRDNORM;
         }

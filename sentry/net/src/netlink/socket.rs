@@ -7,7 +7,7 @@ use std::sync::{
 
 use abi::{
     Errno,
-    fs::poll::{POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM},
+    fs::poll::{POLLIN, POLLOUT, POLLRDNORM, POLLWRBAND, POLLWRNORM},
     socket::{Ucred, family::AF_NETLINK},
 };
 use sched::{Mutex, WaitQueue};
@@ -98,7 +98,7 @@ impl Transport for Netlink {
 
     fn poll(&self) -> u32 {
         let readable = !self.inbox.lock().is_empty();
-        POLLOUT | POLLWRNORM | if readable { POLLIN | POLLRDNORM } else { 0 }
+        POLLOUT | POLLWRNORM | POLLWRBAND | if readable { POLLIN | POLLRDNORM } else { 0 }
     }
 
     fn bind(&self, cx: &Ctx<'_>, addr: &Address) -> Result<(), Errno> {

@@ -41,14 +41,15 @@ impl Options {
     /// # Errors
     ///
     /// What Linux says for a socket that has none.
-    pub(crate) fn check_level(&self, level: i32) -> Result<(), Errno> {
+    pub(crate) fn check_level(&self, level: i32, setting: bool) -> Result<(), Errno> {
         match level {
             SOL_SOCKET => Ok(()),
             _ if self.domain == AF_UNIX => Err(Errno::EOPNOTSUPP),
             IPPROTO_IP if self.is_inet() => Ok(()),
             IPPROTO_IPV6 if self.domain == AF_INET6 => Ok(()),
             IPPROTO_TCP if self.is_tcp() => Ok(()),
-            _ => Err(Errno::ENOPROTOOPT),
+            _ if setting => Err(Errno::ENOPROTOOPT),
+            _ => Err(Errno::EOPNOTSUPP),
         }
     }
 
@@ -250,7 +251,7 @@ mod tests {
             assert_eq!(options.set(cx, SOL_SOCKET, 9999, &on), Err(Errno::ENOPROTOOPT));
             assert_eq!(options.set(cx, SOL_SOCKET, so::SO_KEEPALIVE, &on[..3]), Err(Errno::EINVAL));
             assert_eq!(options.set(cx, IPPROTO_TCP, TCP_CONGESTION, b"reno"), Err(Errno::ENOENT));
-            assert_eq!(options.check_level(77), Err(Errno::ENOPROTOOPT));
+            assert_eq!(options.check_level(77, true), Err(Errno::ENOPROTOOPT));
         });
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use abi::{
     Errno,
-    fs::poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRNORM},
+    fs::poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRBAND, POLLWRNORM},
     socket::{Ucred, family::AF_UNIX, kind::SOCK_DGRAM},
 };
 use sched::{Mutex, WaitQueue};
@@ -227,7 +227,7 @@ impl Transport for Datagram {
             (events, state.peer.as_ref().and_then(|peer| peer.socket.upgrade()))
         };
         if peer.is_none_or(|peer| self.peer_has_room(&peer)) {
-            events |= POLLOUT | POLLWRNORM;
+            events |= POLLOUT | POLLWRNORM | POLLWRBAND;
         }
         events
     }
@@ -277,7 +277,7 @@ impl Transport for Datagram {
         let most = self.options.send_buffer().saturating_sub(HEADER_BYTES);
         let sender = out.credentials.unwrap_or_else(|| caller(cx));
         let mut message = Segment::new(take_message(src, most)?, sender);
-        message.from = Some(Address::Unix(self.bound.name()));
+        message.from = self.bound.name().given();
         let count = message.bytes().len();
         match receiver.deliver(message, out) {
             Delivery::Done => {}
@@ -325,13 +325,13 @@ impl Transport for Datagram {
     fn shutdown(&self, _cx: &Ctx<'_>, how: Shutdown) -> Result<(), Errno> {
         let peer = {
             let mut state = self.state.lock();
-            let peer = state.peer.clone().ok_or(Errno::ENOTCONN)?;
+            let peer = state.peer.clone();
             state.deaf |= how.read;
             state.mute |= how.write;
             peer
         };
         self.queue.notify(ALL_EVENTS);
-        if let Some(peer) = peer.socket.upgrade() {
+        if let Some(peer) = peer.and_then(|peer| peer.socket.upgrade()) {
             peer.queue.notify(ALL_EVENTS);
         }
         self.tell_room();

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use abi::{
     Errno,
-    fs::poll::{POLLHUP, POLLOUT, POLLWRNORM},
+    fs::poll::{POLLHUP, POLLOUT, POLLWRBAND, POLLWRNORM},
     socket::{Ucred, family::AF_UNIX, kind::SOCK_STREAM, level::SOL_SOCKET, so::SO_PASSCRED},
 };
 use sched::{Mutex, WaitQueue};
@@ -155,7 +155,7 @@ impl Transport for Stream {
         match self.state() {
             State::Connected(end, ..) => end.poll(),
             State::Listening(listener) => listener.poll(),
-            State::Idle | State::Closed => POLLOUT | POLLWRNORM | POLLHUP,
+            State::Idle | State::Closed => POLLOUT | POLLWRNORM | POLLWRBAND | POLLHUP,
         }
     }
 
@@ -223,7 +223,7 @@ impl Transport for Stream {
             return Err(if stream { Errno::EINVAL } else { Errno::ENOTCONN });
         };
         let mut received = end.recv(cx, dst, how)?;
-        received.from = Some(Address::Unix(peer)).filter(|_| received.count > 0);
+        received.from = peer.given();
         Ok(received)
     }
 
@@ -235,8 +235,8 @@ impl Transport for Stream {
         match self.state() {
             State::Connected(end, ..) => end.shutdown(how),
             State::Listening(listener) if how.read => listener.close(cx),
-            State::Listening(_) => {}
-            State::Idle | State::Closed => return Err(Errno::ENOTCONN),
+            // Linux lets one that is not connected be shut; here nothing comes of it.
+            State::Listening(_) | State::Idle | State::Closed => {}
         }
         Ok(())
     }
