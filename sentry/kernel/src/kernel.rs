@@ -197,6 +197,7 @@ impl Kernel {
         let mut tree = self.tree.lock();
         let tid = tree.allocate_pid().ok_or(abi::Errno::EAGAIN)?;
         let process = Process::new(tid, Arc::new(SignalActions::default()), new.limits);
+        process.timers.limit_cpu(self, &process);
         let task = Task::new(TaskParts {
             kernel: self.clone(),
             process: process.clone(),

@@ -131,6 +131,8 @@ fn setrlimit(cx: &mut Cx<'_>, args: Args) -> SysResult {
     let new: Limit = cx.mm.read_value(args.addr(1))?;
     let creds = cx.creds();
     change_limit(&mut cx.process().limits.lock(), u64::from(args.u32(0)), new, &creds)?;
+    let process = cx.process();
+    process.timers.limit_cpu(cx.kernel(), process);
     apply_limits(cx);
     Ok(0)
 }
@@ -138,11 +140,12 @@ fn setrlimit(cx: &mut Cx<'_>, args: Args) -> SysResult {
 /// Limits that the memory manager enforces.
 fn apply_limits(cx: &Cx<'_>) {
     let limits = *cx.process().limits.lock();
+    let may_lock = cx.creds().has(Capability::IpcLock);
     cx.mm.set_limits(mm::Limits {
         address_space: limits.soft(Resource::As),
         data: limits.soft(Resource::Data),
         stack: limits.soft(Resource::Stack),
-        locked: limits.soft(Resource::Memlock),
+        locked: if may_lock { u64::MAX } else { limits.soft(Resource::Memlock) },
     });
 }
 
@@ -166,6 +169,7 @@ fn prlimit64(cx: &mut Cx<'_>, args: Args) -> SysResult {
     let old = process.limits.lock().by_number(number).ok_or(Errno::EINVAL)?;
     if let Some(new) = new {
         change_limit(&mut process.limits.lock(), number, new, &creds)?;
+        process.timers.limit_cpu(cx.kernel(), &process);
         if process.pid == cx.process().pid {
             apply_limits(cx);
         }

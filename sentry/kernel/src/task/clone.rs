@@ -187,7 +187,9 @@ impl Cx<'_> {
             Arc::new(actions.duplicate())
         };
         let limits = *self.process().limits.lock();
-        Process::new(pid, actions, limits)
+        let process = Process::new(pid, actions, limits);
+        process.timers.limit_cpu(self.kernel(), &process);
+        process
     }
 
     fn inherit(&self, child: &Arc<Task>, args: &CloneArgs) {

@@ -21,7 +21,10 @@ use abi::{Errno, SigFields, SigInfo, Signal};
 use sched::Mutex;
 
 use self::{clock::Clock, timer::Notify};
-use crate::{Kernel, Pid, Process, Resource, Task};
+use crate::{Kernel, Limit, Pid, Process, Resource, Task};
+
+/// Nanoseconds of a second.
+const SECOND_NS: u64 = 1_000_000_000;
 
 /// An interval timer, by its number (setitimer(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +73,8 @@ struct Inner {
     intervals: [Option<Arc<Timer>>; 3],
     posix: BTreeMap<i32, Arc<Timer>>,
     next_id: i32,
+    /// Made when there is a limit for the first time.
+    cpu_limit: Option<Arc<Timer>>,
 }
 
 impl ProcessTimers {
@@ -105,6 +110,24 @@ impl ProcessTimers {
     pub fn interval(&self, which: IntervalTimer) -> TimerSetting {
         let timer = self.0.lock().intervals.get(which as usize).cloned().flatten();
         timer.map_or_else(TimerSetting::default, |timer| timer.setting())
+    }
+
+    /// `RLIMIT_CPU` of `process`, whose timers these are, is what its limits say now: SIGXCPU at
+    /// the soft limit and each second from there on, SIGKILL at the hard one (getrlimit(2)).
+    pub fn limit_cpu(&self, kernel: &Arc<Kernel>, process: &Arc<Process>) {
+        let soft = process.limits.lock().soft(Resource::Cpu);
+        let unlimited = soft == Limit::NONE.soft;
+        let timer = {
+            let mut inner = self.0.lock();
+            if unlimited && inner.cpu_limit.is_none() {
+                return;
+            }
+            let make = || Timer::new(0, (kernel, process), Clock::ProcessCpu, Notify::CpuLimit);
+            inner.cpu_limit.get_or_insert_with(make).clone()
+        };
+        // As Linux, which takes no time at all for a second.
+        let value_ns = if unlimited { 0 } else { soft.max(1).saturating_mul(SECOND_NS) };
+        timer.set(TimerSetting { value_ns, interval_ns: SECOND_NS }, true);
     }
 
     /// `timer_create(2)`: makes a disarmed timer on clock `clock` for `task`, one of the process
@@ -217,7 +240,8 @@ impl ProcessTimers {
     /// The process ends.
     pub(crate) fn disarm_all(&self) {
         let inner = std::mem::take(&mut *self.0.lock());
-        inner.intervals.iter().flatten().chain(inner.posix.values()).for_each(|t| t.disarm());
+        let kernels = inner.intervals.iter().chain([&inner.cpu_limit]).flatten();
+        kernels.chain(inner.posix.values()).for_each(|timer| timer.disarm());
     }
 
     /// A new program: POSIX timers go, with the signals of theirs that nobody has taken; interval

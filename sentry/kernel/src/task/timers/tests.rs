@@ -3,7 +3,7 @@
 use abi::{SigFields, SigInfo, SigSet};
 
 use super::*;
-use crate::{Limit, Limits, Process, loader::tests::kernel, signal::SignalActions};
+use crate::{ExitStatus, Limits, Process, loader::tests::kernel, signal::SignalActions};
 
 const MS: u64 = 1_000_000;
 
@@ -98,6 +98,35 @@ fn timers_of_cpu_time_wait_while_nothing_runs() {
     let mut signals = [world.wait().signal, world.wait().signal];
     signals.sort_unstable();
     assert_eq!(signals, [Signal::SIGVTALRM, Signal::SIGPROF]);
+}
+
+#[test]
+fn used_up_cpu_time_is_told_each_second_and_deadly_at_last() {
+    let world = World::new();
+    let timers = &world.process.timers;
+    let limit = |soft, hard| {
+        world.process.limits.lock().set(Resource::Cpu, Limit { soft, hard });
+        timers.limit_cpu(&world.kernel, &world.process);
+    };
+    let used = &world.process.times.ended_user_ns;
+    let use_up = |ns| used.store(ns, std::sync::atomic::Ordering::Relaxed);
+    limit(1, 3);
+    use_up(SECOND_NS);
+    assert_eq!(world.wait(), SigInfo::kernel(Signal::SIGXCPU));
+    use_up(2 * SECOND_NS);
+    assert_eq!(world.wait(), SigInfo::kernel(Signal::SIGXCPU));
+    assert_eq!(world.process.exiting(), None);
+    use_up(3 * SECOND_NS);
+    let deadline = host::clock::monotonic_ns() + 60_000 * MS;
+    while world.process.exiting().is_none() {
+        assert!(host::clock::monotonic_ns() < deadline);
+    }
+    let killed = ExitStatus::Signaled { signal: Signal::SIGKILL, core: false };
+    assert_eq!(world.process.exiting(), Some(killed));
+    limit(Limit::NONE.soft, Limit::NONE.hard);
+    use_up(9 * SECOND_NS);
+    world.set_interval(IntervalTimer::Real, 20 * MS, 0);
+    assert_eq!(world.wait(), SigInfo::kernel(Signal::SIGALRM));
 }
 
 #[test]

@@ -6,10 +6,11 @@ use abi::{SigFields, SigInfo, Signal, signal::code};
 use sched::{Fire, Mutex, TimerId};
 
 use super::{
+    SECOND_NS,
     alarm::{Alarm, TimerSetting},
     clock::Clock,
 };
-use crate::{Kernel, Process, Task, signal::Sender};
+use crate::{Kernel, Process, Resource, Task, signal::Sender};
 
 /// Shortest time between two looks at one timer: shorter intervals are counted as overruns. Else
 /// a program with an interval of a nanosecond would keep the I/O thread busy.
@@ -34,6 +35,8 @@ pub(super) enum Notify {
     Process(Signal, u64),
     /// One task (`SIGEV_THREAD_ID`).
     Task(Weak<Task>, Signal, u64),
+    /// The process, that it has used up its CPU time.
+    CpuLimit,
 }
 
 /// A timer.
@@ -197,7 +200,7 @@ impl Timer {
     /// True if a signal of this timer waits to be taken.
     fn is_pending(&self, process: &Process) -> bool {
         match &self.notify {
-            Notify::Nobody => false,
+            Notify::Nobody | Notify::CpuLimit => false,
             Notify::Interval(signal) => process.pending.lock().set().has(*signal),
             Notify::Process(..) => process.pending.lock().has_timer(self.id),
             Notify::Task(task, ..) => {
@@ -223,6 +226,12 @@ impl Timer {
                 Some(task) => task.send(info(*signal, *value), Sender::Inside),
                 None => Ok(()),
             },
+            Notify::CpuLimit => {
+                let hard = process.limits.lock().get(Resource::Cpu).hard;
+                let used = self.clock.now_ns(process) / SECOND_NS;
+                let signal = if used >= hard { Signal::SIGKILL } else { Signal::SIGXCPU };
+                process.send(SigInfo::kernel(signal), Sender::Inside)
+            }
         };
     }
 
