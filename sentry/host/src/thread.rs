@@ -1,6 +1,6 @@
 //! Host threads: made at start only, each with a name.
 
-use std::{cell::Cell, io, thread};
+use std::{cell::Cell, io, sync::mpsc, thread};
 
 thread_local! {
     /// Which executor this host thread is.
@@ -9,13 +9,21 @@ thread_local! {
     static LOCKS_HELD: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Starts a host thread (clone3). It runs until the process ends.
+/// Starts a host thread (clone3). It runs until the process ends. Returns once it is running, so
+/// that a filter that is set afterwards meets none of the calls of its start (rseq, prctl).
 ///
 /// # Errors
 ///
 /// What the host says.
 pub fn spawn(name: &str, main: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    thread::Builder::new().name(name.to_owned()).spawn(main).map(drop)
+    let (ready, is_ready) = mpsc::channel();
+    thread::Builder::new().name(name.to_owned()).spawn(move || {
+        let _ = ready.send(());
+        main();
+    })?;
+    // An error means that it has ended already.
+    let _ = is_ready.recv();
+    Ok(())
 }
 
 /// Binds the calling host thread to one CPU (`sched_setaffinity`).
