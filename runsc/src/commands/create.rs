@@ -74,7 +74,7 @@ pub(crate) struct New<'a> {
     pub(crate) pty: Option<&'a Pty>,
 }
 
-/// A created container, still locked.
+/// A created container, locked until somebody says otherwise.
 #[derive(Debug)]
 pub(crate) struct Made {
     /// Its folder.
@@ -83,7 +83,14 @@ pub(crate) struct Made {
     pub(crate) state: State,
     /// Pidfd of its sandbox.
     pub(crate) sandbox: OwnedFd,
-    _lock: Lock,
+    lock: Option<Lock>,
+}
+
+impl Made {
+    /// Lets other commands work on it.
+    pub(crate) fn unlock(&mut self) {
+        self.lock = None;
+    }
 }
 
 /// Makes a container; leaves nothing behind on failure.
@@ -102,7 +109,7 @@ pub(crate) fn make(runtime: &Runtime, new: &New<'_>, pid_file: Option<&Path>) ->
         Ok((lock, sandbox))
     });
     match made {
-        Ok((lock, sandbox)) => Ok(Made { folder, state, sandbox, _lock: lock }),
+        Ok((lock, sandbox)) => Ok(Made { folder, state, sandbox, lock: Some(lock) }),
         Err(error) => {
             let error = with_crash_report(error, &folder);
             if let Err(second) = destroy(runtime, &folder, Some(&state)) {

@@ -12,7 +12,7 @@ use super::start::start;
 use crate::attach::{Attachment, Signals};
 use crate::channel;
 use crate::console::{self, Pty};
-use crate::container::wait_for_end;
+use crate::container::{Lock, wait_for_end};
 use crate::runtime::Runtime;
 use crate::spec::{self, Bundle};
 
@@ -97,13 +97,24 @@ pub(crate) fn attached(runtime: &Runtime, run: &Run<'_>) -> Result<i32> {
     let master = pty.map(|pty| pty.master);
     let status = supervise(&mut made, signals, master);
     let crash = made.folder.crash_report();
-    let deleted = destroy(runtime, &made.folder, Some(&made.state));
+    let deleted = delete(runtime, &mut made);
     if let Some(report) = crash {
         anyhow::bail!("the sandbox has failed: {}", crate::boot::resolve(&report));
     }
     let status = status?;
     deleted?;
     Ok(status)
+}
+
+/// Removes the container, unless somebody else has.
+fn delete(runtime: &Runtime, made: &mut Made) -> Result<()> {
+    // It may still be locked, if it was never started.
+    made.unlock();
+    match Lock::take(&made.folder) {
+        Ok(_lock) => destroy(runtime, &made.folder, Some(&made.state)),
+        Err(_) if made.folder.is_removed() => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 fn supervise(
@@ -117,6 +128,7 @@ fn supervise(
         attachment = attachment.with_terminal(master)?;
     }
     start(&made.folder, &mut made.state)?;
+    made.unlock();
     let told = attachment.wait();
     if told.is_ok() {
         wait_for_end(&made.sandbox, PATIENCE)?;

@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, fstat, mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
 use super::{State, check_id};
@@ -130,6 +130,11 @@ impl Folder {
         self.fd.as_fd()
     }
 
+    /// Has somebody removed it?
+    pub(crate) fn is_removed(&self) -> bool {
+        fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0)
+    }
+
     /// Its absolute path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -195,6 +200,7 @@ mod tests {
         assert_eq!(root.ids().unwrap(), ["c"]);
         root.remove(&folder).unwrap();
         assert!(root.ids().unwrap().is_empty());
+        assert!(folder.is_removed());
         root.create("c").unwrap();
     }
 
