@@ -71,8 +71,11 @@ impl SignalFd {
 
     fn take(&self, task: &Task) -> Option<SigInfo> {
         let wanted = *self.wanted.lock();
-        let own = task.pending.lock().take(wanted);
-        own.or_else(|| self.process.pending.lock().take(wanted))
+        if let Some(own) = task.pending.lock().take(wanted) {
+            return Some(task.process.timers.taken(own));
+        }
+        let shared = self.process.pending.lock().take(wanted)?;
+        Some(self.process.timers.taken(shared))
     }
 }
 
