@@ -15,3 +15,19 @@ mod testing;
 pub mod tmpfs;
 
 pub use base::{Device, DeviceKind, Devices, MemoryFile, Root, Shared, pipe::PipeEnd};
+
+/// The object types of this crate, for checkpoints.
+#[must_use]
+pub fn register(r: state::Registry) -> state::Registry {
+    let parts = [
+        base::savable,
+        anon::savable,
+        devfs::savable,
+        devpts::savable,
+        overlay::savable,
+        pipefs::savable,
+        procfs::savable,
+        tmpfs::savable,
+    ];
+    parts.into_iter().fold(r, |r, part| part(r))
+}

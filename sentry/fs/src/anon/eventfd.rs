@@ -20,10 +20,11 @@ const EFD_SEMAPHORE: u32 = 1;
 const MAX: u64 = u64::MAX - 1;
 
 /// A counter.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct EventFd {
     count: Mutex<u64>,
     semaphore: bool,
+    #[state(skip)]
     queue: WaitQueue,
     inode: Arc<AnonInode>,
 }
@@ -56,8 +57,6 @@ impl EventFd {
         self.queue.notify(POLLIN | POLLRDNORM);
     }
 }
-
-state::cannot_save!(EventFd);
 
 impl File for EventFd {
     fn read(&self, _cx: &Ctx<'_>, dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {

@@ -30,10 +30,11 @@ const MAGIC: u64 = 0x0102_1994;
 /// Permission to execute, for anybody.
 const EXECUTE: u32 = 0o111;
 
-#[derive(Debug)]
-struct Memfd {
+#[derive(Debug, state::Save, state::Load)]
+pub(crate) struct Memfd {
     dev: u64,
     ino: u64,
+    #[state(early)]
     attributes: Mutex<Attributes>,
     contents: Arc<MemoryFile>,
     name: String,
@@ -89,8 +90,6 @@ impl Timed for Memfd {
         self.name.clone()
     }
 }
-
-state::cannot_save!(Memfd);
 
 impl Inode for Memfd {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {

@@ -11,3 +11,13 @@ pub use eventfd::{EventFd, eventfd};
 pub use memfd::memfd;
 pub use signalfd::{SignalFd, signalfd};
 pub use timerfd::{TimerClock, TimerFd, TimerSetting, timerfd};
+
+/// The object types, for checkpoints.
+pub(crate) fn savable(r: state::Registry) -> state::Registry {
+    r.object::<memfd::Memfd>()
+        .view::<memfd::Memfd, dyn vfs::Inode>(|weak| weak)
+        .object::<crate::base::OpenMemoryFile<memfd::Memfd>>()
+        .view::<crate::base::OpenMemoryFile<memfd::Memfd>, dyn vfs::File>(|weak| weak)
+        .object::<EventFd>()
+        .view::<EventFd, dyn vfs::File>(|weak| weak)
+}

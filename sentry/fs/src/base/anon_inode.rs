@@ -6,7 +6,7 @@ use abi::Errno;
 use vfs::{Ctx, File, Inode, Metadata, SetAttr, StatFs};
 
 /// The inode that eventfds, timerfds and epolls share, as on Linux: mode 0600 and no type.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(crate) struct AnonInode {
     dev: u64,
     ino: u64,
@@ -20,8 +20,6 @@ impl AnonInode {
         Arc::new(Self { dev, ino })
     }
 }
-
-state::cannot_save!(AnonInode);
 
 impl Inode for AnonInode {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {

@@ -8,7 +8,7 @@ use auth::Capability;
 use vfs::{Ctx, Metadata, SetAttr, SetTime};
 
 /// Owner, mode, links and times of an inode.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, state::Save, state::Load)]
 pub(crate) struct Attributes {
     pub(crate) mode: u32,
     pub(crate) uid: u32,

@@ -7,7 +7,7 @@ use sched::Mutex;
 use vfs::{Ctx, File, Inode};
 
 /// Character or block device: each kind has numbers of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, state::Save, state::Load)]
 pub enum DeviceKind {
     /// A character device.
     Char,

@@ -19,7 +19,8 @@ const LISTED_BYTES: u64 = 64;
 const FIRST: u64 = 2;
 
 /// The entries of a directory as they were at some time, paid for.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
+#[state(name = "fs::Listing")]
 pub(crate) struct Listing {
     entries: Vec<Listed>,
     charge: Arc<Charge>,
@@ -61,7 +62,7 @@ impl Drop for Listing {
 }
 
 /// The listing of an open directory: it shows what was there when it was first read or rewound.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub(crate) struct OpenListing(Mutex<Option<Arc<Listing>>>);
 
 impl OpenListing {

@@ -37,7 +37,7 @@ const ZERO_RANGE: u32 = 0x10;
 const NO_WRITE: u32 = seal::F_SEAL_WRITE | seal::F_SEAL_FUTURE_WRITE;
 
 /// The contents of a regular file that lies in memory.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct MemoryFile {
     cache: PageCache,
     identity: Identity,
@@ -45,6 +45,7 @@ pub struct MemoryFile {
     seals: AtomicU32,
     /// Makes each write, and each change of size or seals, one step to the others. A page fault
     /// while copying does not take it.
+    #[state(skip)]
     writing: SleepLock,
 }
 
@@ -205,8 +206,6 @@ impl MemoryFile {
         Ok(Arc::<Self>::clone(self))
     }
 }
-
-state::cannot_save!(MemoryFile);
 
 impl Mappable for MemoryFile {
     fn translate(&self, offset: u64, len: u64, write: bool) -> Result<Translation, MapError> {

@@ -22,3 +22,16 @@ pub use memory_file::MemoryFile;
 pub(crate) use memory_open::{OpenMemoryFile, Timed};
 pub use shared::{Root, Shared};
 pub(crate) use xattrs::Xattrs;
+
+/// The object types, for checkpoints.
+pub(crate) fn savable(r: state::Registry) -> state::Registry {
+    r.object::<Shared>()
+        .object::<AnonInode>()
+        .view::<AnonInode, dyn vfs::Inode>(|weak| weak)
+        .object::<MemoryFile>()
+        .view::<MemoryFile, dyn mm::Mappable>(|weak| weak)
+        .object::<Listing>()
+        .object::<pipe::Pipe>()
+        .object::<pipe::PipeEnd>()
+        .view::<pipe::PipeEnd, dyn vfs::File>(|weak| weak)
+}

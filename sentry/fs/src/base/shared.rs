@@ -16,14 +16,16 @@ pub type Root = (Arc<dyn Filesystem>, Arc<dyn Inode>);
 
 /// What all file systems of a sandbox share: memory, who pays for it, device drivers, and numbers
 /// that must not be given out twice. Part of the sandbox's state.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct Shared {
     memory: Arc<Memory>,
     charge: Arc<Charge>,
+    #[state(skip)]
     devices: Devices,
     anonymous: Arc<AnonInode>,
     next_minor: AtomicU32,
     next_ino: AtomicU64,
+    #[state(skip)]
     nesting: Mutex<()>,
 }
 

@@ -79,7 +79,7 @@ fn takes_user(meta: &Metadata) -> bool {
 }
 
 /// The extended attributes of an inode.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(crate) struct Xattrs {
     values: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
     charge: Arc<Charge>,

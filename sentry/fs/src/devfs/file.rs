@@ -9,7 +9,7 @@ use vfs::{Ctx, Dst, File, Inode, Src};
 use crate::{Device, Shared, base::read_chunks};
 
 /// Which memory device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub(super) enum Kind {
     /// Takes all, gives nothing.
     Null,
@@ -22,8 +22,8 @@ pub(super) enum Kind {
 }
 
 /// A memory device, and each open file of it.
-#[derive(Debug)]
-pub(super) struct MemoryDevice {
+#[derive(Debug, state::Save, state::Load)]
+pub(crate) struct MemoryDevice {
     kind: Kind,
     memory: Arc<Memory>,
     charge: Arc<Charge>,
@@ -46,8 +46,6 @@ impl Device for MemoryDevice {
         Ok(self)
     }
 }
-
-state::cannot_save!(MemoryDevice);
 
 impl File for MemoryDevice {
     fn read(&self, _cx: &Ctx<'_>, dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {

@@ -10,3 +10,8 @@ mod fs;
 mod tests;
 
 pub use fs::{populate, register};
+
+/// The object types, for checkpoints.
+pub(crate) fn savable(r: state::Registry) -> state::Registry {
+    r.object::<file::MemoryDevice>().view::<file::MemoryDevice, dyn vfs::File>(|weak| weak)
+}

@@ -30,14 +30,12 @@ const PTMX_INO: u64 = 2;
 const FIRST_SLAVE_INO: u64 = 3;
 
 /// A mounted devpts.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct Devpts {
     dev: u64,
     me: Mutex<Weak<Devpts>>,
     slaves: Mutex<BTreeMap<u32, Arc<SlaveInode>>>,
 }
-
-state::cannot_save!(Devpts);
 
 impl Filesystem for Devpts {
     fn kind(&self) -> &'static str {
@@ -104,7 +102,7 @@ fn now() -> Timespec {
     Timespec::from_ns(host::clock::realtime_ns())
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, state::Save, state::Load)]
 struct Attributes {
     mode: u32,
     uid: u32,
@@ -116,12 +114,11 @@ fn stat_fs() -> StatFs {
     StatFs { magic: MAGIC, block_size: 4096, name_max: 255, ..StatFs::default() }
 }
 
-#[derive(Debug)]
-struct RootInode {
+#[derive(Debug, state::Save, state::Load)]
+#[state(name = "devpts::RootInode")]
+pub(crate) struct RootInode {
     fs: Arc<Devpts>,
 }
-
-state::cannot_save!(RootInode);
 
 impl Inode for RootInode {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {
@@ -217,12 +214,10 @@ impl File for Directory {
     }
 }
 
-#[derive(Debug)]
-struct PtmxInode {
+#[derive(Debug, state::Save, state::Load)]
+pub(crate) struct PtmxInode {
     fs: Arc<Devpts>,
 }
-
-state::cannot_save!(PtmxInode);
 
 impl Inode for PtmxInode {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {
@@ -254,14 +249,13 @@ impl Inode for PtmxInode {
     }
 }
 
-#[derive(Debug)]
-struct SlaveInode {
+#[derive(Debug, state::Save, state::Load)]
+pub(crate) struct SlaveInode {
     dev: u64,
     terminal: Arc<Terminal>,
+    #[state(early)]
     attributes: Mutex<Attributes>,
 }
-
-state::cannot_save!(SlaveInode);
 
 impl Inode for SlaveInode {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {

@@ -17,3 +17,15 @@ pub use fs::{Devpts, TtyDevice};
 pub use master::Master;
 pub use slave::Slave;
 pub use terminal::Terminal;
+
+/// The object types, for checkpoints.
+pub(crate) fn savable(r: state::Registry) -> state::Registry {
+    r.object::<Devpts>()
+        .view::<Devpts, dyn vfs::Filesystem>(|weak| weak)
+        .object::<fs::RootInode>()
+        .view::<fs::RootInode, dyn vfs::Inode>(|weak| weak)
+        .object::<fs::PtmxInode>()
+        .view::<fs::PtmxInode, dyn vfs::Inode>(|weak| weak)
+        .object::<fs::SlaveInode>()
+        .view::<fs::SlaveInode, dyn vfs::Inode>(|weak| weak)
+}

@@ -15,8 +15,8 @@ use crate::base::OpenListing;
 
 /// An open regular file: that of the side which showed when it was opened. Who opened the lower
 /// one to read keeps it, though it may be copied up later (overlayfs.rst, non-standard behavior).
-#[derive(Debug)]
-pub(super) struct OverlayFile {
+#[derive(Debug, state::Save, state::Load)]
+pub(crate) struct OverlayFile {
     node: Arc<Node>,
     real: Arc<dyn File>,
 }
@@ -26,8 +26,6 @@ impl OverlayFile {
         Self { node, real }
     }
 }
-
-state::cannot_save!(OverlayFile);
 
 impl File for OverlayFile {
     fn read(&self, cx: &Ctx<'_>, dst: &mut dyn Dst, offset: u64) -> Result<usize, Errno> {
@@ -104,8 +102,9 @@ impl File for OverlayFile {
 }
 
 /// An open directory.
-#[derive(Debug)]
-pub(super) struct DirFile {
+#[derive(Debug, state::Save, state::Load)]
+#[state(name = "overlay::DirFile")]
+pub(crate) struct DirFile {
     node: Arc<Node>,
     listing: OpenListing,
 }
@@ -115,8 +114,6 @@ impl DirFile {
         Self { node, listing: OpenListing::default() }
     }
 }
-
-state::cannot_save!(DirFile);
 
 impl File for DirFile {
     fn read(&self, _cx: &Ctx<'_>, _dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {

@@ -30,8 +30,8 @@ pub(super) const OWN_PREFIX: &[u8] = b"trusted.overlay.";
 const UPPER_ONLY: u64 = 1 << 62;
 
 /// An overlay.
-#[derive(Debug)]
-pub(super) struct Overlay {
+#[derive(Debug, state::Save, state::Load)]
+pub(crate) struct Overlay {
     pub(super) shared: Arc<Shared>,
     pub(super) dev: u64,
     /// A directory beside the upper tree, where things are made before they are shown.
@@ -129,10 +129,9 @@ impl Overlay {
 }
 
 /// What is mounted.
-#[derive(Debug)]
-struct Mounted;
-
-state::cannot_save!(Mounted);
+#[derive(Debug, state::Save, state::Load)]
+#[state(name = "overlay::Mounted")]
+pub(crate) struct Mounted;
 
 impl Filesystem for Mounted {
     fn kind(&self) -> &'static str {

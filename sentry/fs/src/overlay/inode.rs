@@ -26,8 +26,9 @@ use crate::base::{DeviceKind, pipe::Fifo};
 const MAGIC: u64 = 0x794c_7630;
 
 /// A file of either tree, or a directory of both.
-#[derive(Debug)]
-pub(super) struct Node {
+#[derive(Debug, state::Save, state::Load)]
+#[state(name = "overlay::Node")]
+pub(crate) struct Node {
     pub(super) fs: Arc<Overlay>,
     pub(super) ino: u64,
     /// Type bits.
@@ -39,15 +40,17 @@ pub(super) struct Node {
     pub(super) place: Option<(Arc<Node>, Name)>,
     pub(super) state: Mutex<State>,
     /// Held while it is copied up.
+    #[state(skip)]
     pub(super) copying: SleepLock,
     /// A directory: held while its entries change.
+    #[state(skip)]
     pub(super) changes: SleepLock,
     fifo: Fifo,
     pub(super) parent_ino: AtomicU64,
 }
 
 /// What changes.
-#[derive(Debug)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub(super) struct State {
     pub(super) me: Weak<Node>,
     pub(super) upper: Option<Arc<dyn Inode>>,
@@ -160,8 +163,6 @@ impl Node {
         Ok(Arc::new(OverlayFile::new(self, real)))
     }
 }
-
-state::cannot_save!(Node);
 
 impl Inode for Node {
     fn metadata(&self, cx: &Ctx<'_>) -> Result<Metadata, Errno> {

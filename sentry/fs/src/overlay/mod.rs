@@ -20,3 +20,16 @@ mod rename;
 mod tests;
 
 pub use fs::mount;
+
+/// The object types, for checkpoints.
+pub(crate) fn savable(r: state::Registry) -> state::Registry {
+    r.object::<fs::Overlay>()
+        .object::<fs::Mounted>()
+        .view::<fs::Mounted, dyn vfs::Filesystem>(|weak| weak)
+        .object::<inode::Node>()
+        .view::<inode::Node, dyn vfs::Inode>(|weak| weak)
+        .object::<file::OverlayFile>()
+        .view::<file::OverlayFile, dyn vfs::File>(|weak| weak)
+        .object::<file::DirFile>()
+        .view::<file::DirFile, dyn vfs::File>(|weak| weak)
+}

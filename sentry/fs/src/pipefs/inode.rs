@@ -12,10 +12,11 @@ use crate::{
 };
 
 /// The inode of a pipe. It has no name, but can be opened anew through `/proc/PID/fd`.
-#[derive(Debug)]
-pub(super) struct PipeInode {
+#[derive(Debug, state::Save, state::Load)]
+pub(crate) struct PipeInode {
     dev: u64,
     ino: u64,
+    #[state(early)]
     attributes: Mutex<Attributes>,
     fifo: Fifo,
 }
@@ -41,8 +42,6 @@ impl PipeInode {
         self.ino
     }
 }
-
-state::cannot_save!(PipeInode);
 
 impl Inode for PipeInode {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {

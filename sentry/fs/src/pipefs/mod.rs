@@ -6,3 +6,9 @@ mod inode;
 mod tests;
 
 pub use fs::pipe;
+pub(crate) use inode::PipeInode;
+
+/// The object types, for checkpoints.
+pub(crate) fn savable(r: state::Registry) -> state::Registry {
+    r.object::<PipeInode>().view::<PipeInode, dyn vfs::Inode>(|weak| weak)
+}

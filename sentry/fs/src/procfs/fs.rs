@@ -9,15 +9,13 @@ use super::{inode::ProcInode, node::Node};
 use crate::{Shared, base::AnonInode};
 
 /// A procfs. All instances show the same.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct Procfs {
     pub(super) kernel: Arc<Kernel>,
     pub(super) dev: u64,
     /// Where files without a name are opened again through `/proc/PID/fd`.
     pub(super) nameless: Arc<Mount>,
 }
-
-state::cannot_save!(Procfs);
 
 impl Filesystem for Procfs {
     fn kind(&self) -> &'static str {
@@ -26,10 +24,8 @@ impl Filesystem for Procfs {
 }
 
 /// The internal file system of files without a name.
-#[derive(Debug)]
-struct Nameless;
-
-state::cannot_save!(Nameless);
+#[derive(Debug, state::Save, state::Load)]
+pub(crate) struct Nameless;
 
 impl Filesystem for Nameless {
     fn kind(&self) -> &'static str {

@@ -8,7 +8,7 @@ use vfs::Ctx;
 use super::inode::reader;
 
 /// A file about the system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub(super) enum Kind {
     Cmdline,
     Cpuinfo,

@@ -11,7 +11,7 @@ use vfs::{Ctx, File, Inode, Metadata, Name, Path, SetAttr, StatFs};
 
 use super::{
     Procfs, global, links,
-    node::{NAMESPACES, Node, OwnLink, Place},
+    node::{NAMESPACES, NamespaceName, Node, OwnLink, Place},
     open::{Listing, TextFile},
     process, sys,
 };
@@ -20,8 +20,8 @@ use super::{
 const MAGIC: u64 = 0x9fa0;
 
 /// A node of a mounted procfs.
-#[derive(Debug)]
-pub(super) struct ProcInode {
+#[derive(Debug, state::Save, state::Load)]
+pub(crate) struct ProcInode {
     pub(super) fs: Arc<Procfs>,
     pub(super) node: Node,
 }
@@ -68,9 +68,10 @@ impl ProcInode {
             Node::Net(_) => {
                 global::NET_FILES.iter().map(|(name, kind)| (*name, Node::Global(*kind))).collect()
             }
-            Node::Namespaces(pid) => {
-                NAMESPACES.iter().map(|name| (*name, Node::Namespace(pid, name))).collect()
-            }
+            Node::Namespaces(pid) => NAMESPACES
+                .iter()
+                .map(|name| (*name, Node::Namespace(pid, NamespaceName(name))))
+                .collect(),
             Node::SysDir(line) => sys::entries(line),
             _ => Vec::new(),
         }
@@ -151,8 +152,6 @@ impl ProcInode {
         }
     }
 }
-
-state::cannot_save!(ProcInode);
 
 impl Inode for ProcInode {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {

@@ -24,7 +24,7 @@ pub(super) fn text(inode: &ProcInode, cx: &Ctx<'_>) -> Result<Vec<u8>, Errno> {
             }
             .into_bytes())
         }
-        Node::Namespace(_, name) => {
+        Node::Namespace(_, super::node::NamespaceName(name)) => {
             Ok(format!("{name}:[{}]", 0xf000_0000_u64 + inode.node.ino() % 0x1000).into_bytes())
         }
         Node::Place(pid, place) => {

@@ -16,3 +16,17 @@ mod status;
 mod sys;
 
 pub use fs::Procfs;
+
+/// The object types, for checkpoints.
+pub(crate) fn savable(r: state::Registry) -> state::Registry {
+    r.object::<Procfs>()
+        .view::<Procfs, dyn vfs::Filesystem>(|weak| weak)
+        .object::<fs::Nameless>()
+        .view::<fs::Nameless, dyn vfs::Filesystem>(|weak| weak)
+        .object::<inode::ProcInode>()
+        .view::<inode::ProcInode, dyn vfs::Inode>(|weak| weak)
+        .object::<open::Listing>()
+        .view::<open::Listing, dyn vfs::File>(|weak| weak)
+        .object::<open::TextFile>()
+        .view::<open::TextFile, dyn vfs::File>(|weak| weak)
+}

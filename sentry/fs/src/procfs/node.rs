@@ -5,7 +5,7 @@ use kernel::Pid;
 use super::{global, process, sys};
 
 /// A file, directory or link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub(super) enum Node {
     /// `/proc`.
     Root,
@@ -38,11 +38,11 @@ pub(super) enum Node {
     /// `/proc/PID/ns`.
     Namespaces(Pid),
     /// `/proc/PID/ns/NAME`.
-    Namespace(Pid, &'static str),
+    Namespace(Pid, NamespaceName),
 }
 
 /// A link that leads to something of the reader's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub(super) enum OwnLink {
     Own,
     OwnThread,
@@ -51,11 +51,22 @@ pub(super) enum OwnLink {
 }
 
 /// A place that a task holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub(super) enum Place {
     Exe,
     Cwd,
     Root,
+}
+
+/// One of [`NAMESPACES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NamespaceName(pub(super) &'static str);
+
+state::savable_as! {
+    NamespaceName as u8,
+        |name| NAMESPACES.iter().position(|other| *other == name.0).map_or(0, |at| at as u8),
+        |at| NAMESPACES.get(usize::from(at)).copied().map(NamespaceName),
+        "no such namespace";
 }
 
 /// Namespaces that are shown.
@@ -82,7 +93,7 @@ impl Node {
             Self::Place(pid, place) => of(pid, 0x10 + place as u64),
             Self::OfTask(pid, kind) => of(pid, 0x20 + kind as u64),
             Self::Namespace(_, name) => {
-                let at = NAMESPACES.iter().position(|other| *other == name).unwrap_or(0);
+                let at = NAMESPACES.iter().position(|other| *other == name.0).unwrap_or(0);
                 0xf000_0000 + at as u64
             }
             Self::Fd(pid, number) => of(pid, 0x1_0000_0000_u64 >> 1 | fd(number)),

@@ -9,8 +9,9 @@ use vfs::{Ctx, DirEntry, DirSink, Dst, File, Inode, Src};
 use super::{global, inode::ProcInode, node::Node, process, sys};
 
 /// An open directory.
-#[derive(Debug)]
-pub(super) struct Listing {
+#[derive(Debug, state::Save, state::Load)]
+#[state(name = "procfs::Listing")]
+pub(crate) struct Listing {
     inode: Arc<ProcInode>,
 }
 
@@ -22,8 +23,6 @@ impl Listing {
 
 /// Cursors of numbered entries begin here, so that they survive processes that come and go.
 const NUMBERED: u64 = 1 << 16;
-
-state::cannot_save!(Listing);
 
 impl File for Listing {
     fn seekable(&self) -> bool {
@@ -67,9 +66,10 @@ impl File for Listing {
 }
 
 /// An open file. Its text is made at the first read, and again when it is read from the start.
-#[derive(Debug)]
-pub(super) struct TextFile {
+#[derive(Debug, state::Save, state::Load)]
+pub(crate) struct TextFile {
     inode: Arc<ProcInode>,
+    #[state(skip)]
     text: Mutex<Option<Arc<Vec<u8>>>>,
 }
 
@@ -96,8 +96,6 @@ impl TextFile {
         }
     }
 }
-
-state::cannot_save!(TextFile);
 
 impl File for TextFile {
     fn read(&self, cx: &Ctx<'_>, dst: &mut dyn Dst, offset: u64) -> Result<usize, Errno> {

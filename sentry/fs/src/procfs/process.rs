@@ -9,7 +9,7 @@ use vfs::{Ctx, Mount};
 use super::{Procfs, inode::reader, status};
 
 /// A file about a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub(super) enum Kind {
     Auxv,
     Cgroup,

@@ -7,7 +7,7 @@ use vfs::Ctx;
 use super::node::Node;
 
 /// A setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub(super) enum Kind {
     Hostname,
     Domainname,

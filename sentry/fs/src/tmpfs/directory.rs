@@ -19,14 +19,14 @@ const PLACES_END: u64 = i64::MAX.cast_unsigned();
 const BATCH: usize = 64;
 
 /// The entries of a directory.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(super) struct Directory(Mutex<Entries>);
 
 /// What the lock of a directory guards.
 ///
 /// Each entry has a place, by which readers find where they were. Places of newer entries are
 /// smaller: a reader never meets what came after it, so a listing ends whatever others do.
-#[derive(Debug)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub(super) struct Entries {
     by_name: BTreeMap<Name, Entry>,
     by_place: BTreeMap<u64, Name>,
@@ -39,7 +39,7 @@ pub(super) struct Entries {
     pub(super) removed: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 struct Entry {
     place: u64,
     node: Arc<Node>,

@@ -8,8 +8,9 @@ use vfs::{Ctx, DirSink, Dst, File, Inode};
 use super::inode::Node;
 
 /// An open directory.
-#[derive(Debug)]
-pub(super) struct DirFile {
+#[derive(Debug, state::Save, state::Load)]
+#[state(name = "tmpfs::DirFile")]
+pub(crate) struct DirFile {
     node: Arc<Node>,
 }
 
@@ -18,8 +19,6 @@ impl DirFile {
         Self { node }
     }
 }
-
-state::cannot_save!(DirFile);
 
 impl File for DirFile {
     fn read(&self, _cx: &Ctx<'_>, _dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {

@@ -19,7 +19,7 @@ const INODE_BYTES: u64 = 1024;
 const MAGIC: u64 = 0x0102_1994;
 
 /// Options of a tmpfs (tmpfs(5)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub struct Options {
     /// Most bytes of contents.
     pub size: Option<u64>,
@@ -92,18 +92,33 @@ fn size(text: &str) -> Result<u64, Errno> {
     number.checked_mul(1 << shift).ok_or(Errno::EINVAL)
 }
 
+/// The name in `/proc/mounts`.
+#[derive(Clone, Copy, Debug)]
+struct KindName(&'static str);
+
+/// The names there are.
+const KIND_NAMES: [&str; 2] = ["tmpfs", "devtmpfs"];
+
+state::savable_as! {
+    KindName as u8,
+        |kind| KIND_NAMES.iter().position(|name| *name == kind.0).map_or(0, |at| at as u8),
+        |at| KIND_NAMES.get(usize::from(at)).copied().map(KindName),
+        "no kind of tmpfs";
+}
+
 /// A tmpfs.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct Tmpfs {
     shared: Arc<Shared>,
     /// What contents are paid by: it has the limit of the option `size`.
     contents: Arc<Charge>,
-    kind: &'static str,
+    kind: KindName,
     dev: u64,
     options: Options,
     next_ino: AtomicU64,
     inodes: AtomicU64,
     /// Held by whoever changes where directories are.
+    #[state(skip)]
     pub(super) renames: Mutex<()>,
 }
 
@@ -138,7 +153,7 @@ impl Tmpfs {
         let fs = Arc::new(Self {
             shared: Arc::clone(shared),
             contents: Charge::within(shared.charge(), options.size.unwrap_or(u64::MAX)),
-            kind,
+            kind: KindName(kind),
             dev: shared.next_dev(),
             options,
             next_ino: AtomicU64::new(1),
@@ -217,11 +232,9 @@ impl Tmpfs {
     }
 }
 
-state::cannot_save!(Tmpfs);
-
 impl Filesystem for Tmpfs {
     fn kind(&self) -> &'static str {
-        self.kind
+        self.kind.0
     }
 
     fn options(&self) -> String {

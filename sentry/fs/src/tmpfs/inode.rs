@@ -26,10 +26,12 @@ use crate::base::{
 };
 
 /// An inode.
-#[derive(Debug)]
-pub(super) struct Node {
+#[derive(Debug, state::Save, state::Load)]
+#[state(name = "tmpfs::Node")]
+pub(crate) struct Node {
     fs: Arc<Tmpfs>,
     ino: u64,
+    #[state(early)]
     pub(super) attributes: Mutex<Attributes>,
     xattrs: Xattrs,
     body: Body,
@@ -38,7 +40,7 @@ pub(super) struct Node {
 }
 
 /// What an inode is.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(super) enum Body {
     File(Arc<MemoryFile>),
     Dir(Directory),
@@ -201,8 +203,6 @@ impl Node {
         Metadata { dev: self.fs.dev(), ino: self.ino, size, blocks, rdev, block_size, ..known }
     }
 }
-
-state::cannot_save!(Node);
 
 impl Inode for Node {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {

@@ -13,3 +13,15 @@ mod rename;
 mod tests;
 
 pub use fs::{Options, Tmpfs};
+
+/// The object types, for checkpoints.
+pub(crate) fn savable(r: state::Registry) -> state::Registry {
+    r.object::<Tmpfs>()
+        .view::<Tmpfs, dyn vfs::Filesystem>(|weak| weak)
+        .object::<inode::Node>()
+        .view::<inode::Node, dyn vfs::Inode>(|weak| weak)
+        .object::<file::DirFile>()
+        .view::<file::DirFile, dyn vfs::File>(|weak| weak)
+        .object::<crate::base::OpenMemoryFile<inode::Node>>()
+        .view::<crate::base::OpenMemoryFile<inode::Node>, dyn vfs::File>(|weak| weak)
+}

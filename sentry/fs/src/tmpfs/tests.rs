@@ -117,7 +117,8 @@ fn options_are_read_as_mount_gets_them() {
     assert_eq!(options.inodes, Some(1024));
     assert_eq!(Options::parse("").unwrap(), Options::default());
     assert_eq!(Options::parse("size=50%").unwrap().size_percent, Some(50));
-    for bad in ["size=", "size=5q", "mode=9", "colour=red", "size=99999999999999999999", "size=x%"] {
+    for bad in ["size=", "size=5q", "mode=9", "colour=red", "size=99999999999999999999", "size=x%"]
+    {
         assert_eq!(Options::parse(bad), Err(Errno::EINVAL), "{bad}");
     }
     let object = std::sync::Arc::new(host::MemoryObject::new(1 << 20).unwrap());

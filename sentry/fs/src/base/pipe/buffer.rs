@@ -21,29 +21,33 @@ const CAPACITY_BYTES: usize = 64 * 1024;
 pub(super) const CAPACITY_MAX_BYTES: usize = 1024 * 1024;
 
 /// Which ends an open file is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, state::Save, state::Load)]
 pub(super) struct Ends {
     pub(super) reads: bool,
     pub(super) writes: bool,
 }
 
 /// A pipe.
-#[derive(Debug)]
-pub(super) struct Pipe {
+#[derive(Debug, state::Save, state::Load)]
+pub(crate) struct Pipe {
     state: Mutex<State>,
     charge: Arc<Charge>,
     /// Readers and writers wait here for bytes, for room, and for the end.
+    #[state(skip)]
     pub(super) events: WaitQueue,
     /// Openers of a FIFO wait here for the other side.
+    #[state(skip)]
     pub(super) openings: WaitQueue,
     /// One reader at a time may have bytes in its hands, so that it can put back what it could
     /// not store.
+    #[state(skip)]
     reading: SleepLock,
     /// One writer at a time, so that what there is room for is still there after the copy.
+    #[state(skip)]
     writing: SleepLock,
 }
 
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 struct State {
     bytes: VecDeque<u8>,
     capacity: usize,
@@ -286,7 +290,7 @@ impl Drop for Pipe {
 }
 
 /// A pipe that is made when it is first opened: most FIFO nodes never are.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub(super) struct LazyPipe(OnceLock<Arc<Pipe>>);
 
 impl LazyPipe {

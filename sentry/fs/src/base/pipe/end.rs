@@ -25,7 +25,7 @@ const FIONREAD: u32 = 0x541b;
 const PRIVILEGED_MAX_BYTES: usize = 16 * CAPACITY_MAX_BYTES;
 
 /// An open end of a pipe or FIFO: the reading one, the writing one, or both.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct PipeEnd {
     pipe: Arc<Pipe>,
     inode: Arc<dyn Inode>,
@@ -66,8 +66,6 @@ impl PipeEnd {
         self.pipe.set_capacity(bytes).map(|capacity| capacity as u64)
     }
 }
-
-state::cannot_save!(PipeEnd);
 
 impl File for PipeEnd {
     fn read(&self, cx: &Ctx<'_>, dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {

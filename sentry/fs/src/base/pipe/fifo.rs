@@ -18,7 +18,7 @@ use super::{
 };
 
 /// The pipe behind a FIFO node.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(crate) struct Fifo {
     pipe: LazyPipe,
     charge: Arc<Charge>,

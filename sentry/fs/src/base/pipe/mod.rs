@@ -4,5 +4,6 @@ mod buffer;
 mod end;
 mod fifo;
 
+pub(crate) use buffer::Pipe;
 pub use end::PipeEnd;
 pub(crate) use fifo::Fifo;
