@@ -17,7 +17,7 @@ use vfs::MountNamespace;
 use crate::{config::Config, job, mounts, process, stdio, terminal::Relay};
 
 /// Kicks executors through the platform.
-struct Kicks(Arc<dyn Platform>);
+pub(crate) struct Kicks(pub(crate) Arc<dyn Platform>);
 
 impl Kicker for Kicks {
     fn kick(&self, executor: usize) {
@@ -81,7 +81,7 @@ fn prepare(
         mounts::protect(cx, &shared, &config.masked_paths, &config.readonly_paths)
     })?;
     let (devpts, _) = devpts;
-    let streams = stdio::table(fiber, &kernel, &shared, &devpts, &fs, config.stdio)?;
+    let streams = stdio::table(fiber, &kernel, &shared, &devpts, &fs, (config.stdio, true))?;
     let init = process::load(fiber, &kernel, &namespace, streams.files, &config.process)?;
     if let Some(master) = &streams.master {
         process::give_terminal(&init, master, config.process.terminal);

@@ -92,3 +92,20 @@ pub enum Stdio {
     /// The slave of a host pty; it is relayed to a terminal inside.
     Terminal(OwnedFd),
 }
+
+/// A container that goes on where a saved one was.
+#[derive(Debug)]
+pub struct LoadConfig {
+    /// Sockets to the Gofers of the root and of the bind mounts, in their order.
+    pub gofers: Vec<OwnedFd>,
+    /// Standard input, output and error.
+    pub stdio: [OwnedFd; 3],
+    /// How many executors run it.
+    pub executors: usize,
+    /// Print every system call.
+    pub strace: bool,
+    /// The kernel's state.
+    pub state: OwnedFd,
+    /// The memory.
+    pub pages: OwnedFd,
+}

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod boot;
+mod checkpoint;
 mod config;
 mod inspect;
 mod job;
@@ -12,7 +13,7 @@ mod sentry;
 mod stdio;
 mod terminal;
 
-pub use config::{Config, Mount, MountKind, Overlay, RootFs, Stdio};
+pub use config::{Config, LoadConfig, Mount, MountKind, Overlay, RootFs, Stdio};
 pub use sentry::Sentry;
 
 /// What the sandbox shows of a system call, for `runsc help syscalls`.

@@ -15,7 +15,13 @@ use platform::Platform;
 use sched::{Listener, Mutex, Notify, StopGuard};
 use vfs::MountNamespace;
 
-use crate::{boot, config::Config, config::Stdio, inspect, job, process, stdio, terminal::Relay};
+use crate::{
+    boot::{self, Booted},
+    checkpoint,
+    config::{Config, LoadConfig, Stdio},
+    inspect, job, process, stdio,
+    terminal::Relay,
+};
 
 /// A Sentry with one container.
 pub struct Sentry {
@@ -28,6 +34,8 @@ pub struct Sentry {
     terminals: Mutex<BTreeMap<Pid, Arc<Relay>>>,
     exits: Arc<ExitBell>,
     stopped: Mutex<Option<StopGuard>>,
+    /// It goes on where a saved one was: all its tasks are to run.
+    loaded: bool,
 }
 
 /// Rings when a process from outside has ended.
@@ -53,11 +61,31 @@ impl Sentry {
         let bell = Bell::new().map_err(|e| Report::from_io("make an eventfd", &e.into()))?;
         let exits = Arc::new(ExitBell(bell));
         let booted = boot::boot(platform, object, config)?;
+        Ok(Self::with(booted, exits, false))
+    }
+
+    /// Makes a container that goes on where a saved one was; its tasks do not run yet.
+    ///
+    /// # Errors
+    ///
+    /// A report that says what could not be loaded.
+    pub fn load(
+        platform: &Arc<dyn Platform>,
+        object: Arc<MemoryObject>,
+        config: LoadConfig,
+    ) -> Result<Self, Report> {
+        let bell = Bell::new().map_err(|e| Report::from_io("make an eventfd", &e.into()))?;
+        let exits = Arc::new(ExitBell(bell));
+        let booted = checkpoint::load(platform, object, config)?;
+        Ok(Self::with(booted, exits, true))
+    }
+
+    fn with(booted: Booted, exits: Arc<ExitBell>, loaded: bool) -> Self {
         let pid = booted.init.process.pid;
         let terminals = booted.terminal.map(|relay| (pid, relay)).into_iter().collect();
         let weak = Arc::downgrade(&exits);
         booted.kernel.finished_queue.add(&Listener::callback(weak, 1));
-        Ok(Self {
+        Self {
             kernel: booted.kernel,
             shared: booted.shared,
             mounts: booted.mounts,
@@ -66,12 +94,17 @@ impl Sentry {
             terminals: Mutex::new(terminals),
             exits,
             stopped: Mutex::new(None),
-        })
+            loaded,
+        }
     }
 
     /// Lets the first process run.
     pub fn start(&self) {
-        self.kernel.launch(&self.init);
+        if self.loaded {
+            self.kernel.launch_all();
+        } else {
+            self.kernel.launch(&self.init);
+        }
     }
 
     /// Runs one more process; returns its number.
@@ -87,7 +120,7 @@ impl Sentry {
         let (shared, devpts) = (self.shared.clone(), self.devpts.clone());
         let (task, terminal) = job::run(&self.kernel.sched, move |fiber| {
             let fs = FsContext::new(mounts.root(), mounts.clone(), 0);
-            let streams = stdio::table(fiber, &kernel, &shared, &devpts, &fs, stdio)?;
+            let streams = stdio::table(fiber, &kernel, &shared, &devpts, &fs, (stdio, false))?;
             let task = process::load(fiber, &kernel, &mounts, streams.files, &process)?;
             if let Some(master) = &streams.master {
                 process::give_terminal(&task, master, process.terminal);
@@ -207,8 +240,10 @@ impl Sentry {
     ///
     /// What can't be saved is named.
     pub fn save(&self, state: OwnedFd, pages: OwnedFd) -> Result<(), Report> {
-        let _ = (state, pages);
-        Err(Report::new("save", "not served yet"))
+        let stopped = self.stopped.lock();
+        let _at_rest = if stopped.is_none() { Some(self.kernel.sched.stop()) } else { None };
+        let parts = (&self.kernel, &self.shared, &self.mounts, &self.init, &self.devpts);
+        checkpoint::save(parts, state, pages)
     }
 }
 

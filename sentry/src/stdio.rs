@@ -26,22 +26,28 @@ pub(crate) struct Streams {
     pub(crate) master: Option<Arc<Master>>,
 }
 
-/// Makes a descriptor table with standard input, output and error.
+/// Makes a descriptor table with standard input, output and error: the container's own, which a
+/// loaded sandbox gets anew, or those of a process that is put in.
 pub(crate) fn table(
     fiber: &Fiber<'_>,
     kernel: &Arc<Kernel>,
     shared: &Arc<Shared>,
     devpts: &Arc<Devpts>,
     fs: &Arc<FsContext>,
-    stdio: Stdio,
+    (stdio, of_container): (Stdio, bool),
 ) -> Result<Streams, Report> {
     let files = Arc::new(FdTable::default());
     match stdio {
         Stdio::Fds(fds) => {
-            for (fd, flags) in fds.into_iter().zip([O_RDONLY, O_WRONLY, O_WRONLY]) {
+            for (number, (fd, flags)) in
+                (0..).zip(fds.into_iter().zip([O_RDONLY, O_WRONLY, O_WRONLY]))
+            {
                 let host = HostFd::new(fd, Sharing::Shared).map_err(|e| failed(&e))?;
                 let flags = if host.is_terminal() { O_RDWR } else { flags };
-                let stream = HostStream::open(shared, kernel.sched.reactor(), host);
+                let stream = {
+                    let standard = of_container.then_some(number);
+                    HostStream::open(shared, kernel.sched.reactor(), host, standard)
+                };
                 files.insert(stream.description(flags), false, 0, 3).map_err(|e| failed(&e))?;
             }
             Ok(Streams { files, terminal: None, master: None })

@@ -4,7 +4,7 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 use anyhow::{Context, Result};
 use control::{Process, ProcessEntry, Report, Target, WindowSize};
-use sentry::{Config, Mount, MountKind, Overlay, RootFs, Sentry, Stdio};
+use sentry::{Config, LoadConfig, Mount, MountKind, Overlay, RootFs, Sentry, Stdio};
 
 use super::BootConfig;
 use super::kernel::Kernel;
@@ -14,8 +14,8 @@ use crate::spec::{self, FileSystem};
 
 /// Makes the Sentry of `config`, with its first process not yet running.
 pub(super) fn make(chosen: Chosen, config: BootConfig) -> Result<Sentry> {
-    if !config.numbers.image.is_empty() {
-        anyhow::bail!("restore: not supported yet");
+    if let [state, pages] = *config.numbers.image {
+        return load(chosen, config, take(state)?, take(pages)?);
     }
     let Chosen { platform, memory, executors } = chosen;
     let mut sockets = config.numbers.files.iter().copied();
@@ -38,6 +38,20 @@ pub(super) fn make(chosen: Chosen, config: BootConfig) -> Result<Sentry> {
         strace: config.options.strace,
     };
     Ok(Sentry::new(&platform, memory, config)?)
+}
+
+/// Makes a Sentry that goes on where a saved one was. `config` says where files and streams come
+/// from; all else is in the image.
+fn load(chosen: Chosen, config: BootConfig, state: OwnedFd, pages: OwnedFd) -> Result<Sentry> {
+    let Chosen { platform, memory, executors } = chosen;
+    let stdio = match stdio(config.numbers.terminal, &config.numbers.stdio)? {
+        Stdio::Fds(fds) => fds,
+        Stdio::Terminal(_) => anyhow::bail!("restore: not served for a container with a terminal"),
+    };
+    let gofers = config.numbers.files.iter().map(|socket| take(*socket)).collect::<Result<_>>()?;
+    let strace = config.options.strace;
+    let config = LoadConfig { gofers, stdio, executors, strace, state, pages };
+    Ok(Sentry::load(&platform, memory, config)?)
 }
 
 fn next(sockets: &mut impl Iterator<Item = RawFd>) -> Result<OwnedFd> {

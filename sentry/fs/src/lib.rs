@@ -24,6 +24,8 @@ pub fn register(r: state::Registry) -> state::Registry {
         anon::savable,
         devfs::savable,
         devpts::savable,
+        gofer::savable,
+        host::savable,
         overlay::savable,
         pipefs::savable,
         procfs::savable,

@@ -1,7 +1,7 @@
 //! What all file systems of a sandbox share.
 
 use std::sync::{
-    Arc,
+    Arc, Weak,
     atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
@@ -10,6 +10,7 @@ use sched::Mutex;
 use vfs::{Filesystem, Inode};
 
 use super::{AnonInode, Devices};
+use crate::gofer::Tree;
 
 /// A file system that can be mounted, and its root.
 pub type Root = (Arc<dyn Filesystem>, Arc<dyn Inode>);
@@ -27,6 +28,8 @@ pub struct Shared {
     next_ino: AtomicU64,
     #[state(skip)]
     nesting: Mutex<()>,
+    /// Trees of Gofers, in the order of mounting.
+    trees: Mutex<Vec<Weak<Tree>>>,
 }
 
 /// Minor number of the internal file system of files without a name; mounts come after.
@@ -44,6 +47,7 @@ impl Shared {
             next_minor: AtomicU32::new(ANONYMOUS_MINOR + 1),
             next_ino: AtomicU64::new(2),
             nesting: Mutex::new(()),
+            trees: Mutex::default(),
         })
     }
 
@@ -84,6 +88,21 @@ impl Shared {
     /// The one inode of eventfds, epolls and their like.
     pub(crate) fn anonymous_inode(&self) -> &Arc<AnonInode> {
         &self.anonymous
+    }
+
+    pub(crate) fn trees(&self) -> &Mutex<Vec<Weak<Tree>>> {
+        &self.trees
+    }
+
+    /// Before a save, when all is at rest: what is known of host files by numbers of the session
+    /// is known by names again.
+    ///
+    /// # Errors
+    ///
+    /// A file in use that has no name any more can't be saved.
+    pub fn prepare_save(&self) -> state::Result<()> {
+        let trees = self.trees.lock().clone();
+        trees.iter().filter_map(Weak::upgrade).try_for_each(|tree| tree.prepare_save())
     }
 
     /// Held while an epoll is put into another one, so that two such calls can't close a circle.

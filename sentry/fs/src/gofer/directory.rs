@@ -19,14 +19,17 @@ const NAMES_MAX: usize = 8192;
 const FETCH_MAX: usize = 32;
 
 /// What is known of the names of a directory (and where a symbolic link leads).
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub(super) struct Names {
     /// The inode itself.
     pub(super) me: Weak<Node>,
+    #[state(skip)]
     known: BTreeMap<Name, Known>,
     /// All names are known.
+    #[state(skip)]
     complete: bool,
     /// Grows with each change, so that an answer that raced with one is not remembered.
+    #[state(skip)]
     pub(super) version: u64,
     /// Target of a symbolic link.
     pub(super) target: Option<Vec<u8>>,
@@ -85,6 +88,17 @@ impl Names {
     pub(super) fn drop_name(&mut self, name: &Name) {
         self.known.remove(name);
         self.complete = false;
+    }
+
+    /// The entries that somebody has.
+    pub(super) fn living(&self) -> Vec<(Name, Arc<Node>)> {
+        let known = self.known.iter();
+        known
+            .filter_map(|(name, known)| match &known.what {
+                What::Child { node, .. } => Some((name.clone(), node.upgrade()?)),
+                What::Absent => None,
+            })
+            .collect()
     }
 
     /// The inode of an entry, if anybody has it.

@@ -20,8 +20,8 @@ use super::{handle::Handle, inode::Node, mapping::Mapped};
 use crate::base::{Listing, OpenListing, read_chunks, write_chunks};
 
 /// An open regular file.
-#[derive(Debug)]
-pub(super) struct RegularFile {
+#[derive(Debug, state::Save, state::Load)]
+pub(crate) struct RegularFile {
     node: Arc<Node>,
     handle: Arc<Handle>,
     flags: AtomicU32,
@@ -76,8 +76,6 @@ impl RegularFile {
         Ok((count, start.saturating_add(count as u64)))
     }
 }
-
-state::cannot_save!(RegularFile);
 
 impl File for RegularFile {
     fn read(&self, cx: &Ctx<'_>, dst: &mut dyn Dst, offset: u64) -> Result<usize, Errno> {
@@ -148,8 +146,9 @@ impl Drop for RegularFile {
 }
 
 /// An open directory.
-#[derive(Debug)]
-pub(super) struct DirFile {
+#[derive(Debug, state::Save, state::Load)]
+#[state(name = "gofer::DirFile")]
+pub(crate) struct DirFile {
     node: Arc<Node>,
     listing: OpenListing,
 }
@@ -164,8 +163,6 @@ impl DirFile {
             .at(cursor, || Listing::new(self.node.entries(fiber)?, self.node.tree.shared.charge()))
     }
 }
-
-state::cannot_save!(DirFile);
 
 impl File for DirFile {
     fn read(&self, _cx: &Ctx<'_>, _dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {

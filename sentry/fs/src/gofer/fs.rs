@@ -20,7 +20,7 @@ use super::{
 use crate::{Root, Shared};
 
 /// Who may change the tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub enum Caching {
     /// Only this sandbox: what is known stays true.
     Exclusive,
@@ -39,15 +39,17 @@ const IDLE_OPEN_MAX: usize = 512;
 
 /// A tree of a Gofer.
 #[derive(Debug)]
-pub(super) struct Tree {
+pub(crate) struct Tree {
+    /// Which one it is, in the order of mounting.
+    pub(super) number: usize,
     pub(super) client: Arc<Client>,
     pub(super) shared: Arc<Shared>,
     pub(super) dev: u64,
-    caching: Caching,
-    nodes: Mutex<BTreeMap<u64, Weak<Node>>>,
+    pub(super) caching: Caching,
+    pub(super) nodes: Mutex<BTreeMap<u64, Weak<Node>>>,
     pub(super) recent: Recent,
     /// Inodes whose files stay open, the oldest first.
-    open: Mutex<VecDeque<Weak<Node>>>,
+    pub(super) open: Mutex<VecDeque<Weak<Node>>>,
 }
 
 impl Tree {
@@ -110,10 +112,9 @@ impl Tree {
 }
 
 /// What is mounted: holds the inodes that nobody else does.
-#[derive(Debug)]
-struct Mounted(Arc<Tree>);
-
-state::cannot_save!(Mounted);
+#[derive(Debug, state::Save, state::Load)]
+#[state(name = "gofer::Mounted")]
+pub(crate) struct Mounted(Arc<Tree>);
 
 impl Filesystem for Mounted {
     fn kind(&self) -> &'static str {
@@ -151,7 +152,9 @@ pub fn mount(
         Caching::Exclusive => RECENT_EXCLUSIVE,
         Caching::Shared => RECENT_SHARED,
     };
+    let mut trees = shared.trees().lock();
     let tree = Arc::new(Tree {
+        number: trees.len(),
         client,
         shared: Arc::clone(shared),
         dev: shared.next_dev(),
@@ -160,6 +163,8 @@ pub fn mount(
         recent: Recent::new(capacity),
         open: Mutex::default(),
     });
+    trees.push(Arc::downgrade(&tree));
+    drop(trees);
     let root = tree.node(&attr, Fid::Bound(fid), asked);
     Ok((Arc::new(Mounted(tree)), root))
 }

@@ -15,17 +15,19 @@ use super::{
 
 /// A file that is open.
 #[derive(Debug)]
-pub(super) struct Handle {
+pub(crate) struct Handle {
     client: Arc<Client>,
     opened: Opened,
     pub(super) reads: bool,
     pub(super) writes: bool,
     /// What mmap(2) maps; the same for all, as long as anybody maps it.
     pub(super) mapped: Mutex<Weak<Mapped>>,
+    /// Whose.
+    node: Mutex<Weak<Node>>,
 }
 
 /// Ways in which an inode is open, shared by all who have it open.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub(super) struct Handles {
     /// For reading alone.
     read: Option<Arc<Handle>>,
@@ -38,6 +40,19 @@ pub(super) struct Handles {
 }
 
 impl Handle {
+    pub(super) fn from_parts(
+        client: Arc<Client>,
+        opened: Opened,
+        (reads, writes): (bool, bool),
+    ) -> Self {
+        let (mapped, node) = (Mutex::default(), Mutex::default());
+        Self { client, opened, reads, writes, mapped, node }
+    }
+
+    pub(super) fn node(&self) -> &Mutex<Weak<Node>> {
+        &self.node
+    }
+
     /// The donated file.
     pub(super) fn file(&self) -> Option<&Arc<HostFile>> {
         self.opened.file.as_ref()
@@ -175,7 +190,8 @@ impl Node {
     ) -> Arc<Handle> {
         let client = Arc::clone(&self.tree.client);
         let mapped = Mutex::new(Weak::new());
-        let handle = Arc::new(Handle { client, opened, reads, writes, mapped });
+        let node = Mutex::new(Arc::downgrade(self));
+        let handle = Arc::new(Handle { client, opened, reads, writes, mapped, node });
         let keep = self.tree.is_exclusive();
         let old = {
             let mut handles = self.handles.lock();
@@ -196,6 +212,19 @@ impl Node {
             let mut handles = self.handles.lock();
             handles.users = handles.users.saturating_sub(1);
             handles.take_unused()
+        };
+        drop(unused);
+    }
+
+    /// Closes what nobody uses.
+    pub(super) fn close_idle(&self) {
+        let unused = {
+            let mut handles = self.handles.lock();
+            if handles.users > 0 {
+                [None, None]
+            } else {
+                [handles.read.take(), handles.write.take()]
+            }
         };
         drop(unused);
     }

@@ -29,7 +29,7 @@ use super::{
 use crate::base::{DeviceKind, pipe::Fifo};
 
 /// How the Gofer knows an inode.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(super) enum Fid {
     /// By this number.
     Bound(u32),
@@ -38,26 +38,30 @@ pub(super) enum Fid {
 }
 
 /// A file of the host.
-#[derive(Debug)]
-pub(super) struct Node {
+#[derive(Debug, state::Save, state::Load)]
+#[state(name = "gofer::Node")]
+pub(crate) struct Node {
     pub(super) tree: Arc<Tree>,
     ino: u64,
     /// Type bits.
     kind: u32,
     rdev: u64,
+    #[state(early)]
     fid: Mutex<Fid>,
     state: Mutex<State>,
     pub(super) names: Mutex<Names>,
     /// A directory: held while its entries change. A file: held while it is written.
+    #[state(skip)]
     pub(super) changes: SleepLock,
     pub(super) handles: Mutex<Handles>,
     pub(super) mappings: Mutex<Mappings>,
     fifo: Fifo,
     pub(super) parent_ino: AtomicU64,
+    #[state(skip)]
     pub(super) stamp: Stamp,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, state::Save, state::Load)]
 struct State {
     metadata: Metadata,
     /// When the Gofer was asked for it.
@@ -131,6 +135,7 @@ impl Node {
             Fid::Named(dir, name) => (Arc::clone(dir), name.clone()),
         };
         let from = dir.fid(fiber)?;
+        let asked = host::clock::monotonic_ns();
         let walked = self.tree.client.walk(fiber, from, std::slice::from_ref(&name))?;
         let (attr, fid) = *walked.reached.first().ok_or(walked.error.unwrap_or(Errno::ESTALE))?;
         if attr.qid.path != self.ino || !self.is_kind_of(&attr) {
@@ -138,10 +143,51 @@ impl Node {
             return Err(Errno::ESTALE);
         }
         self.adopt(Fid::Bound(fid));
+        if let Ok(me) = self.me() {
+            // Its name is known from now on by its directory alone.
+            dir.names.lock().put(&name, &me, asked);
+        }
         match &*self.fid.lock() {
             Fid::Bound(fid) => Ok(*fid),
             Fid::Named(..) => Err(Errno::ESTALE),
         }
+    }
+
+    /// Knows it by its name again: numbers are those of one session. False if it has no fid of its
+    /// own.
+    pub(super) fn unbind(&self, dir: Arc<Self>, name: Name) {
+        let old = {
+            let mut fid = self.fid.lock();
+            match &*fid {
+                Fid::Bound(_) => Some(std::mem::replace(&mut *fid, Fid::Named(dir, name))),
+                Fid::Named(..) => None,
+            }
+        };
+        if let Some(Fid::Bound(old)) = old {
+            self.tree.client.forget(old, false);
+        }
+    }
+
+    pub(super) fn is_bound(&self) -> bool {
+        matches!(&*self.fid.lock(), Fid::Bound(_))
+    }
+
+    /// The names that lead to it from the root, if it is known by them.
+    pub(super) fn path(&self) -> Vec<Name> {
+        let mut names = Vec::new();
+        let mut above = match &*self.fid.lock() {
+            Fid::Named(dir, name) => Some((Arc::clone(dir), name.clone())),
+            Fid::Bound(_) => None,
+        };
+        while let Some((dir, name)) = above {
+            names.push(name);
+            above = match &*dir.fid.lock() {
+                Fid::Named(dir, name) => Some((Arc::clone(dir), name.clone())),
+                Fid::Bound(_) => None,
+            };
+        }
+        names.reverse();
+        names
     }
 
     /// Takes another way to know it, if it has none that is as good.
@@ -298,8 +344,6 @@ fn metadata_of(attr: &Attr, dev: u64) -> Metadata {
         btime: time(attr.btime),
     }
 }
-
-state::cannot_save!(Node);
 
 impl Inode for Node {
     fn metadata(&self, cx: &Ctx<'_>) -> Result<Metadata, Errno> {

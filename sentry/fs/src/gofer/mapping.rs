@@ -11,8 +11,9 @@ use super::{handle::Handle, inode::Node};
 const PUNCH_HOLE: u32 = 3;
 
 /// What mmap(2) maps of a donated file.
-#[derive(Debug)]
-pub(super) struct Mapped {
+#[derive(Debug, state::Save, state::Load)]
+#[state(name = "gofer::Mapped")]
+pub(crate) struct Mapped {
     node: Arc<Node>,
     handle: Arc<Handle>,
 }
@@ -36,8 +37,6 @@ impl Mapped {
         Ok(new)
     }
 }
-
-state::cannot_save!(Mapped);
 
 impl Mappable for Mapped {
     fn translate(&self, offset: u64, len: u64, write: bool) -> Result<Translation, MapError> {

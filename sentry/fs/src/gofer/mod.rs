@@ -13,6 +13,7 @@
 //! Only `changes` is held while waiting for the Gofer.
 
 mod changes;
+mod checkpoint;
 mod client;
 mod connection;
 mod directory;
@@ -26,6 +27,24 @@ mod recent;
 #[cfg(test)]
 mod tests;
 
+pub use checkpoint::{OnFiber, Sessions};
+pub(crate) use fs::Tree;
 pub use fs::{Caching, mount};
 #[cfg(test)]
 pub(crate) use tests::world_on;
+
+/// The object types, for checkpoints.
+pub(crate) fn savable(r: state::Registry) -> state::Registry {
+    r.object::<Tree>()
+        .object::<fs::Mounted>()
+        .view::<fs::Mounted, dyn vfs::Filesystem>(|weak| weak)
+        .object::<inode::Node>()
+        .view::<inode::Node, dyn vfs::Inode>(|weak| weak)
+        .object::<handle::Handle>()
+        .object::<mapping::Mapped>()
+        .view::<mapping::Mapped, dyn ::mm::Mappable>(|weak| weak)
+        .object::<file::RegularFile>()
+        .view::<file::RegularFile, dyn vfs::File>(|weak| weak)
+        .object::<file::DirFile>()
+        .view::<file::DirFile, dyn vfs::File>(|weak| weak)
+}

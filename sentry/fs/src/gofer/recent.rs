@@ -17,9 +17,11 @@ use super::inode::Node;
 pub(super) struct Stamp(AtomicU64);
 
 /// The inodes that were used last, in about that order: one that has a recent stamp keeps it.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(super) struct Recent {
+    #[state(skip)]
     by_stamp: Mutex<BTreeMap<u64, Arc<Node>>>,
+    #[state(skip)]
     last: AtomicU64,
     capacity: usize,
 }

@@ -2,7 +2,8 @@
 
 use std::{
     any::Any,
-    sync::{Arc, Weak},
+    collections::BTreeMap,
+    sync::{Arc, OnceLock, Weak},
 };
 
 use abi::{
@@ -13,7 +14,7 @@ use abi::{
     },
 };
 use host::{HostFd, Reactor, Readiness, Ready, WatchId};
-use sched::WaitQueue;
+use sched::{Mutex, WaitQueue};
 use vfs::{Ctx, Dst, File, Inode, Ioctl, Metadata, OpenFile, SetAttr, Src, StatFs};
 
 use crate::Shared;
@@ -32,33 +33,61 @@ pub struct HostStream {
     ino: u64,
     dev: u64,
     queue: WaitQueue,
-    watch: Option<WatchId>,
+    watch: OnceLock<WatchId>,
     reactor: Arc<Reactor>,
-    me: Weak<Self>,
+    me: OnceLock<Weak<Self>>,
+    /// Which of the container's standard streams it is, if any.
+    standard: Option<u8>,
+}
+
+/// The standard streams of a new sandbox: given to a load, which takes them up where the old
+/// ones were.
+#[derive(Debug, Default)]
+pub struct StandardStreams(Mutex<BTreeMap<u8, HostFd>>);
+
+impl StandardStreams {
+    /// Takes charge of stream number `number`.
+    pub fn put(&self, number: u8, fd: HostFd) {
+        let old = self.0.lock().insert(number, fd);
+        drop(old);
+    }
 }
 
 impl HostStream {
-    /// Takes charge of `fd` and lets the I/O thread watch it.
+    /// Takes charge of `fd` and lets the I/O thread watch it. `standard`: it is this one of the
+    /// container's standard streams, which a loaded sandbox gets anew.
     #[must_use]
-    pub fn open(shared: &Arc<Shared>, reactor: &Arc<Reactor>, fd: HostFd) -> Arc<Self> {
-        let (ino, dev) = (shared.next_ino(), shared.anonymous_dev());
-        Arc::new_cyclic(|this| {
-            let target: Weak<Self> = this.clone();
-            let watch = if fd.is_regular() {
-                None
-            } else {
-                reactor.watch(std::os::fd::AsFd::as_fd(&fd), target).ok()
-            };
-            Self {
-                fd,
-                ino,
-                dev,
-                queue: WaitQueue::new(),
-                watch,
-                reactor: Arc::clone(reactor),
-                me: this.clone(),
-            }
-        })
+    pub fn open(
+        shared: &Arc<Shared>,
+        reactor: &Arc<Reactor>,
+        fd: HostFd,
+        standard: Option<u8>,
+    ) -> Arc<Self> {
+        let stream = Arc::new(Self {
+            fd,
+            ino: shared.next_ino(),
+            dev: shared.anonymous_dev(),
+            queue: WaitQueue::new(),
+            watch: OnceLock::new(),
+            reactor: Arc::clone(reactor),
+            me: OnceLock::new(),
+            standard,
+        });
+        let _ = stream.me.set(Arc::downgrade(&stream));
+        stream.watch();
+        stream
+    }
+
+    fn watch(&self) {
+        let Some(me) = self.me.get().filter(|_| !self.fd.is_regular()) else { return };
+        let target: Weak<Self> = me.clone();
+        if let Ok(watch) = self.reactor.watch(std::os::fd::AsFd::as_fd(&self.fd), target) {
+            let _ = self.watch.set(watch);
+        }
+    }
+
+    fn this(&self) -> Weak<Self> {
+        self.me.get().cloned().unwrap_or_default()
     }
 
     /// The open file of it, with access mode `flags`.
@@ -76,7 +105,7 @@ impl HostStream {
 
 impl Drop for HostStream {
     fn drop(&mut self) {
-        if let Some(watch) = self.watch {
+        if let Some(watch) = self.watch.get().copied() {
             self.reactor.unwatch(watch, std::os::fd::AsFd::as_fd(&self.fd));
         }
     }
@@ -104,7 +133,57 @@ impl Ready for HostStream {
     }
 }
 
-state::cannot_save!(HostStream);
+impl state::Schema for HostStream {
+    const NAME: &'static str = "HostStream";
+
+    fn after_load(&self) -> state::Result<()> {
+        self.watch();
+        Ok(())
+    }
+}
+
+/// A stream of the container is taken up with the descriptor that the new sandbox got for it.
+impl state::Save for HostStream {
+    const PRINT: u64 = state::print::text("standard, ino, dev; me");
+
+    fn save(&self, w: &mut state::Writer<'_>) -> state::Result<()> {
+        let standard = self.standard.ok_or_else(|| {
+            let why = "a standard stream of a process that was put in by exec";
+            state::Error::cannot_save(why)
+        })?;
+        standard.save(w)?;
+        self.ino.save(w)?;
+        self.dev.save(w)
+    }
+
+    fn save_late(&self, w: &mut state::Writer<'_>) -> state::Result<()> {
+        self.me.save_late(w)
+    }
+}
+
+impl state::Load for HostStream {
+    fn load(r: &mut state::Reader<'_>) -> state::Result<Self> {
+        let number = u8::load(r)?;
+        let fd = r.given::<StandardStreams>()?.0.lock().remove(&number);
+        let fd = fd.ok_or_else(|| {
+            state::Error::cannot_load(format!("no standard stream {number} is given"))
+        })?;
+        Ok(Self {
+            fd,
+            ino: u64::load(r)?,
+            dev: u64::load(r)?,
+            queue: WaitQueue::new(),
+            watch: OnceLock::new(),
+            reactor: r.given()?,
+            me: OnceLock::new(),
+            standard: Some(number),
+        })
+    }
+
+    fn fill(&self, r: &mut state::Reader<'_>) -> state::Result<()> {
+        self.me.fill(r)
+    }
+}
 
 impl File for HostStream {
     fn read(&self, _cx: &Ctx<'_>, dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {
@@ -165,7 +244,7 @@ impl File for HostStream {
 
     fn inode(&self) -> Option<Arc<dyn Inode>> {
         let mode = self.fd.type_bits() & S_IFMT | 0o600;
-        let stream = self.me.clone();
+        let stream = self.this();
         Some(Arc::new(StreamInode { dev: self.dev, ino: self.ino, mode, stream }))
     }
 

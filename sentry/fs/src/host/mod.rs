@@ -2,4 +2,9 @@
 
 mod file;
 
-pub use file::HostStream;
+pub use file::{HostStream, StandardStreams};
+
+/// The object types, for checkpoints.
+pub(crate) fn savable(r: state::Registry) -> state::Registry {
+    r.object::<HostStream>().view::<HostStream, dyn vfs::File>(|weak| weak)
+}
