@@ -15,7 +15,7 @@ use crate::spec::{self, FileSystem};
 /// Makes the Sentry of `config`, with its first process not yet running.
 pub(super) fn make(chosen: Chosen, config: BootConfig) -> Result<Sentry> {
     if let [state, pages] = *config.numbers.image {
-        return load(chosen, config, take(state)?, take(pages)?);
+        return load(chosen, &config, take(state)?, take(pages)?);
     }
     let Chosen { platform, memory, executors } = chosen;
     let mut sockets = config.numbers.files.iter().copied();
@@ -42,7 +42,7 @@ pub(super) fn make(chosen: Chosen, config: BootConfig) -> Result<Sentry> {
 
 /// Makes a Sentry that goes on where a saved one was. `config` says where files and streams come
 /// from; all else is in the image.
-fn load(chosen: Chosen, config: BootConfig, state: OwnedFd, pages: OwnedFd) -> Result<Sentry> {
+fn load(chosen: Chosen, config: &BootConfig, state: OwnedFd, pages: OwnedFd) -> Result<Sentry> {
     let Chosen { platform, memory, executors } = chosen;
     let stdio = match stdio(config.numbers.terminal, &config.numbers.stdio)? {
         Stdio::Fds(fds) => fds,

@@ -41,7 +41,11 @@ pub(crate) fn run(runtime: &Runtime, args: &Args) -> Result<()> {
     current(&folder, &state).allow(Verb::Checkpoint, &args.id)?;
     let image = Image::create(&args.image_path)?;
     let files = [image.state.as_fd(), image.pages.as_fd()];
-    connect(&folder, &state)?.ask(Command::Save, &files)?;
+    let saved = connect(&folder, &state).and_then(|channel| channel.ask(Command::Save, &files));
+    if let Err(error) = saved {
+        Image::remove(&args.image_path);
+        return Err(error);
+    }
     image.state.sync_all()?;
     image.pages.sync_all()?;
     match state.sandbox.filter(|_| !args.leave_running) {
@@ -65,6 +69,13 @@ impl Image {
         Self::with(folder, |path| {
             File::options().read(true).write(true).create_new(true).open(path)
         })
+    }
+
+    /// Removes what was written of an image that is none.
+    fn remove(folder: &Path) {
+        for name in [STATE, PAGES] {
+            let _ = fs::remove_file(folder.join(name));
+        }
     }
 
     /// Opens the image in `folder`.
