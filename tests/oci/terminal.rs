@@ -102,7 +102,9 @@ fn a_console_is_a_terminal_that_echoes_and_edits(runtime: &Runtime) -> Result<()
 }
 
 fn the_interrupt_key_reaches_the_foreground_job(runtime: &Runtime) -> Result<()> {
-    let script = "trap 'echo trapped' INT; echo ready; sleep 1000; echo after; cat </dev/tty";
+    // The job itself says that it is there: a key typed earlier would only reach the shell.
+    let script = "trap 'echo trapped' INT; sh -c 'echo ready; exec sleep 1000'; echo after; \
+        cat </dev/tty";
     with_console(runtime, script, |console| {
         console.expect("ready")?;
         console.types("\x03")?;
@@ -114,8 +116,9 @@ fn the_interrupt_key_reaches_the_foreground_job(runtime: &Runtime) -> Result<()>
 }
 
 fn the_window_size_is_seen_inside(runtime: &Runtime) -> Result<()> {
-    let script = "echo ready; read line; stty size; trap 'stty size; exit' WINCH; echo set; \
-        while :; do read line; done";
+    // The signal of the first change may come late: it must not end the script.
+    let script = "echo ready; read line; stty size; trap 'stty size' WINCH; echo set; \
+        while :; do read line; [ \"$line\" = end ] && exit; done";
     with_console(runtime, script, |console| {
         console.expect("ready")?;
         let size =
@@ -125,6 +128,7 @@ fn the_window_size_is_seen_inside(runtime: &Runtime) -> Result<()> {
         console.expect("33 77")?;
         console.expect("set")?;
         tcsetwinsize(&console.master, size(44, 88))?;
-        console.expect("44 88")
+        console.expect("44 88")?;
+        console.types("end\n")
     })
 }
