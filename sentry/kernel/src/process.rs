@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -33,6 +33,10 @@ pub struct Process {
     pub limits: Mutex<Limits>,
     /// Interval and POSIX timers.
     pub timers: crate::task::ProcessTimers,
+    /// `PR_SET_DUMPABLE`: 0 or 1.
+    pub dumpable: AtomicU32,
+    /// Nice value, -20 to 19 (getpriority(2)).
+    pub nice: AtomicI32,
     #[state(early)]
     actions: Mutex<Arc<SignalActions>>,
     threads: Mutex<BTreeMap<Pid, Arc<Task>>>,
@@ -75,6 +79,8 @@ impl Process {
             child_changed: WaitQueue::new(),
             limits: Mutex::new(limits),
             timers: crate::task::ProcessTimers::default(),
+            dumpable: AtomicU32::new(1),
+            nice: AtomicI32::new(0),
             actions: Mutex::new(actions),
             threads: Mutex::default(),
             state: Mutex::default(),

@@ -90,7 +90,8 @@ impl Tree {
     pub fn is_orphaned(&self, group: Pid, but: Option<Pid>) -> bool {
         !self.group(group).any(|node| {
             let alive = node.zombie.is_none() && Some(node.process.pid) != but;
-            let parent = node.parent.and_then(|pid| self.processes.get(&pid));
+            let parent = node.parent.filter(|pid| Some(*pid) != but);
+            let parent = parent.and_then(|pid| self.processes.get(&pid));
             alive
                 && parent.is_some_and(|parent| {
                     parent.group != group && parent.session.sid == node.session.sid

@@ -1,10 +1,10 @@
 //! The system and the task's own settings: names, limits, scheduling, prctl, random bytes.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use abi::{Errno, Signal, UserAddr};
 use auth::{Capability, CapabilitySet, Credentials, SecureBits};
-use kernel::{Cx, Limit, Limits, Pid, Resource, SysResult, Uts};
+use kernel::{Cx, Limit, Limits, Node, Pid, Process, Resource, SysResult, Task, Uts};
 
 use crate::{
     Args, process,
@@ -19,8 +19,8 @@ pub(crate) const TABLE: &[Entry] = &[
     partial( 98, "getrusage",              "dx",    getrusage, "times and resident size only"),
     partial( 99, "sysinfo",                "x",     sysinfo, "no load, no swap"),
     partial(135, "personality",            "x",     personality, "Linux only"),
-    partial(140, "getpriority",            "dd",    getpriority, "always 0"),
-    partial(141, "setpriority",            "ddd",   setpriority, "no effect"),
+    partial(140, "getpriority",            "dd",    getpriority, "kept, no effect"),
+    partial(141, "setpriority",            "ddd",   setpriority, "kept, no effect"),
     partial(142, "sched_setparam",         "dx",    sched_setparam, "SCHED_OTHER only"),
     full(   143, "sched_getparam",         "dx",    sched_getparam),
     partial(144, "sched_setscheduler",     "ddx",   sched_setscheduler, "SCHED_OTHER, BATCH and IDLE alike"),
@@ -32,7 +32,7 @@ pub(crate) const TABLE: &[Entry] = &[
     full(   160, "setrlimit",              "dx",    setrlimit),
     full(   170, "sethostname",            "xu",    sethostname),
     full(   171, "setdomainname",          "xu",    setdomainname),
-    partial(203, "sched_setaffinity",      "dux",   sched_setaffinity, "checked, no effect"),
+    partial(203, "sched_setaffinity",      "dux",   sched_setaffinity, "kept, no effect"),
     full(   204, "sched_getaffinity",      "dux",   sched_getaffinity),
     partial(251, "ioprio_set",             "ddd",   ioprio_set, "no effect"),
     full(   252, "ioprio_get",             "dd",    ioprio_get),
@@ -222,18 +222,51 @@ fn personality(_: &mut Cx<'_>, args: Args) -> SysResult {
     }
 }
 
-/// `int getpriority(int which, id_t who)`: the kernel returns 20 - nice.
-fn getpriority(_: &mut Cx<'_>, args: Args) -> SysResult {
-    if args.u32(0) > 2 { Err(Errno::EINVAL) } else { Ok(20) }
+/// The processes that `which` and `who` of getpriority(2) mean.
+fn prioritised(cx: &Cx<'_>, args: Args) -> Result<Vec<Arc<Process>>, Errno> {
+    const PROCESS: u32 = 0;
+    const GROUP: u32 = 1;
+    const USER: u32 = 2;
+    let who = args.u32(1);
+    if args.u32(0) > USER {
+        return Err(Errno::EINVAL);
+    }
+    if args.u32(0) == PROCESS && who != 0 {
+        let task = cx.kernel().task(Pid(who)).ok_or(Errno::ESRCH)?;
+        return Ok(vec![task.process.clone()]);
+    }
+    let uid = if who == 0 { cx.creds().ruid } else { who };
+    let tree = cx.kernel().tree.lock();
+    let own = tree.process(cx.process().pid).ok_or(Errno::ESRCH)?;
+    let group = if who == 0 { own.group } else { Pid(who) };
+    let wanted = |node: &&Node| match args.u32(0) {
+        PROCESS => node.process.pid == cx.process().pid,
+        GROUP => node.group == group,
+        _ => node.process.any_task().is_some_and(|task| task.creds().ruid == uid),
+    };
+    let found = tree.processes.values().filter(|node| node.zombie.is_none()).filter(wanted);
+    let found: Vec<_> = found.map(|node| node.process.clone()).collect();
+    if found.is_empty() { Err(Errno::ESRCH) } else { Ok(found) }
+}
+
+/// `int getpriority(int which, id_t who)`: the kernel returns 20 - nice, of the highest priority.
+fn getpriority(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let processes = prioritised(cx, args)?;
+    let nice = processes.iter().map(|process| process.nice.load(Ordering::Relaxed)).min();
+    Ok(i64::from(20 - nice.unwrap_or(0)).cast_unsigned())
 }
 
 /// `int setpriority(int which, id_t who, int prio)`
 fn setpriority(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    if args.u32(0) > 2 {
-        return Err(Errno::EINVAL);
-    }
-    if args.i32(2) < 0 && !cx.creds().has(Capability::SysNice) {
-        return Err(Errno::EACCES);
+    let nice = args.i32(2).clamp(-20, 19);
+    for process in prioritised(cx, args)? {
+        let lower = nice < process.nice.load(Ordering::Relaxed);
+        let floor = process.limits.lock().soft(Resource::Nice);
+        let allowed = i64::from(nice) >= 20 - i64::try_from(floor).unwrap_or(40);
+        if lower && !allowed && !cx.creds().has(Capability::SysNice) {
+            return Err(Errno::EACCES);
+        }
+        process.nice.store(nice, Ordering::Relaxed);
     }
     Ok(0)
 }
@@ -298,32 +331,51 @@ fn mask_bytes(cx: &Cx<'_>) -> usize {
     cx.kernel().sched.executors().div_ceil(64) * 8
 }
 
-/// `int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *mask)`
-fn sched_getaffinity(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    check_task(cx, args)?;
-    let needed = mask_bytes(cx);
-    if args.size(1) < needed || !args.size(1).is_multiple_of(8) {
-        return Err(Errno::EINVAL);
+/// The task that argument 0 names, or the caller.
+fn named_task(cx: &Cx<'_>, args: Args) -> Result<Arc<Task>, Errno> {
+    match args.pid(0)? {
+        Pid(0) => Ok(cx.task.clone()),
+        pid => cx.kernel().task(pid).ok_or(Errno::ESRCH),
     }
-    let mut mask = vec![0_u8; needed];
+}
+
+/// A mask of all CPUs.
+fn all_cpus(cx: &Cx<'_>) -> Vec<u8> {
+    let mut mask = vec![0_u8; mask_bytes(cx)];
     for cpu in 0..cx.kernel().sched.executors() {
         if let Some(byte) = mask.get_mut(cpu / 8) {
             *byte |= 1 << (cpu % 8);
         }
     }
+    mask
+}
+
+/// `int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *mask)`
+fn sched_getaffinity(cx: &mut Cx<'_>, args: Args) -> SysResult {
+    let task = named_task(cx, args)?;
+    if args.size(1) < mask_bytes(cx) || !args.size(1).is_multiple_of(8) {
+        return Err(Errno::EINVAL);
+    }
+    let chosen = task.affinity.lock().clone();
+    let mask = if chosen.is_empty() { all_cpus(cx) } else { chosen };
     cx.mm.write(args.addr(2), &mask)?;
-    Ok(needed as u64)
+    Ok(mask.len() as u64)
 }
 
 /// `int sched_setaffinity(pid_t pid, size_t size, const cpu_set_t *mask)`
 fn sched_setaffinity(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    check_task(cx, args)?;
+    let task = named_task(cx, args)?;
     let mut mask = vec![0; args.size(1).min(mask_bytes(cx))];
     cx.mm.read(args.addr(2), &mut mask)?;
-    let executors = cx.kernel().sched.executors();
-    let any =
-        (0..executors).any(|cpu| mask.get(cpu / 8).is_some_and(|byte| byte >> (cpu % 8) & 1 != 0));
-    if any { Ok(0) } else { Err(Errno::EINVAL) }
+    mask.resize(mask_bytes(cx), 0);
+    for (chosen, all) in mask.iter_mut().zip(all_cpus(cx)) {
+        *chosen &= all;
+    }
+    if mask.iter().all(|byte| *byte == 0) {
+        return Err(Errno::EINVAL);
+    }
+    *task.affinity.lock() = mask;
+    Ok(0)
 }
 
 /// `int ioprio_set(int which, int who, int ioprio)`
@@ -445,13 +497,14 @@ fn prctl(cx: &mut Cx<'_>, args: Args) -> SysResult {
             let signal = cx.task.parent_death_signal.load(Ordering::Relaxed);
             cx.mm.write(args.addr(1), &signal.to_le_bytes()).map(|()| 0)
         }
-        PR_GET_DUMPABLE => Ok(1),
+        PR_GET_DUMPABLE => Ok(u64::from(cx.process().dumpable.load(Ordering::Relaxed))),
         PR_SET_DUMPABLE => {
+            let value = args.u32(1);
             if args.get(1) > 1 {
-                Err(Errno::EINVAL)
-            } else {
-                Ok(0)
+                return Err(Errno::EINVAL);
             }
+            cx.process().dumpable.store(value, Ordering::Relaxed);
+            Ok(0)
         }
         PR_SET_NAME => set_name(cx, args.addr(1)),
         PR_GET_NAME => {

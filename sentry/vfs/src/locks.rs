@@ -134,7 +134,7 @@ impl LockTable {
     pub fn conflict(&self, key: FileKey, space: LockSpace, wish: &FileLock) -> Option<FileLock> {
         let mut files = self.files.lock();
         let held = files.get_mut(&key)?.space(space);
-        held.iter().find(|lock| lock.conflicts(wish)).copied()
+        held.iter().filter(|lock| lock.conflicts(wish)).min_by_key(|lock| lock.start).copied()
     }
 
     /// Takes a lock, replacing what its owner holds there; waits for it if `fiber` is given.

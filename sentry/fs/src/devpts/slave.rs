@@ -9,6 +9,7 @@ use abi::{
         poll::{POLLERR, POLLHUP},
     },
 };
+use sched::Wake;
 use vfs::{Ctx, Dst, File, Inode, Ioctl, Src};
 
 use super::{
@@ -66,6 +67,27 @@ impl Slave {
 
 state::cannot_save!(Slave);
 
+impl Slave {
+    /// A read without a least number of bytes: it waits for `VTIME`, in tenths of a second
+    /// (termios(3), "Canonical and noncanonical mode").
+    fn read_within(&self, cx: &Ctx<'_>, dst: &mut dyn Dst, tenths: u8) -> Result<usize, Errno> {
+        let deadline = host::clock::monotonic_ns() + u64::from(tenths) * 100_000_000;
+        let ready = || {
+            let state = self.terminal.state.lock();
+            (state.line.has_input(1) || state.hung_up).then_some(())
+        };
+        let queue = &self.terminal.slave_queue;
+        match sched::wait_until(cx.fiber, &[queue], READABLE, Some(deadline), ready) {
+            Ok(()) => {}
+            Err(Wake::TimedOut) => return Ok(0),
+            Err(_) => return Err(Errno::ERESTARTSYS),
+        }
+        let bytes = self.terminal.state.lock().line.read(dst.remaining().min(CHUNK_BYTES));
+        self.terminal.master_queue.notify(WRITABLE);
+        dst.put(&bytes)
+    }
+}
+
 impl File for Slave {
     fn read(&self, cx: &Ctx<'_>, dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {
         self.terminal.check_background(cx, Signal::SIGTTIN)?;
@@ -79,8 +101,11 @@ impl File for Slave {
                 if state.hung_up {
                     return Ok(0);
                 }
-                let polls = !termios.local(ICANON) && min == 0 && time == 0;
-                return if polls { Ok(0) } else { Err(Errno::EAGAIN) };
+                if termios.local(ICANON) || min > 0 {
+                    return Err(Errno::EAGAIN);
+                }
+                drop(state);
+                return self.read_within(cx, dst, time);
             }
             state.line.read(wanted.min(CHUNK_BYTES))
         };

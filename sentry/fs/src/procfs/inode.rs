@@ -138,6 +138,18 @@ impl ProcInode {
         Ok(fixed.chain(numbered.map(|(number, node)| (number.to_string(), node))).collect())
     }
 
+    /// How many links it has: a directory one for itself, one for its name, and one for each
+    /// directory in it, as far as that can be counted (`/proc/PID/task`).
+    fn links(&self, is_dir: bool) -> u32 {
+        match self.node {
+            Node::Threads(pid) => {
+                let threads = self.fs.process(pid).map_or(0, |process| process.thread_count());
+                u32::try_from(threads).unwrap_or(0) + 2
+            }
+            _ => 1 + u32::from(is_dir),
+        }
+    }
+
     /// Who may look into what another task owns: those who could trace it (ptrace(2), "access
     /// mode checking").
     pub(super) fn check_trace(&self, cx: &Ctx<'_>, pid: Pid) -> Result<(), Errno> {
@@ -175,7 +187,7 @@ impl Inode for ProcInode {
             dev: self.fs.dev,
             ino: self.node.ino(),
             mode,
-            nlink: if is_dir { 2 } else { 1 },
+            nlink: self.links(is_dir),
             uid: owner.0,
             gid: owner.1,
             block_size: 1024,

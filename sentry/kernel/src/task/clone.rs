@@ -196,6 +196,7 @@ impl Cx<'_> {
         let parent = self.task;
         *child.exe.lock() = parent.exe.lock().clone();
         *child.arguments.lock() = *parent.arguments.lock();
+        *child.affinity.lock() = parent.affinity.lock().clone();
         let shares_stack = args.has(CLONE_VM) && !args.has(CLONE_VFORK);
         *child.alt_stack.lock() =
             if shares_stack { AltStack::default() } else { *parent.alt_stack.lock() };

@@ -115,6 +115,7 @@ impl Cx<'_> {
         self.task.clear_child_tid.store(0, Ordering::Relaxed);
         self.set_creds(loaded.creds);
         process.set_actions(Arc::<SignalActions>::new(process.actions().for_exec()));
+        process.dumpable.store(1, Ordering::Relaxed);
         process.timers.exec(process);
         if Arc::strong_count(&self.files) > 2 {
             self.unshare_files();

@@ -102,6 +102,9 @@ pub struct Task {
     pub exe: Mutex<Option<vfs::Path>>,
     /// What `/proc/PID/cmdline` and `environ` show: ranges of its memory.
     pub arguments: Mutex<crate::loader::ArgumentRanges>,
+    /// CPUs it may run on (sched_setaffinity(2)), a bit for each; empty: all. Told back, not yet
+    /// obeyed.
+    pub affinity: Mutex<Vec<u8>>,
     /// Start time, CLOCK_MONOTONIC nanoseconds.
     pub start_ns: u64,
     tid: AtomicU32,
@@ -166,6 +169,7 @@ impl Task {
             parent_death_signal: AtomicU32::new(0),
             exe: Mutex::new(None),
             arguments: Mutex::default(),
+            affinity: Mutex::default(),
             start_ns,
             tid: AtomicU32::new(parts.tid.0),
             entity: OnceLock::new(),
