@@ -19,7 +19,7 @@ use super::{
     client::{Client, Opened},
     fs::Tree,
     handle::Handle,
-    inode::Node,
+    inode::{Node, ROOT_FID},
 };
 
 /// Runs work on a fiber and waits for it; for a host thread that loads.
@@ -110,9 +110,6 @@ impl Sessions {
     }
 }
 
-/// The root's number: the first that a session gives out.
-const ROOT_FID: u32 = 0;
-
 fn shown(path: &[Name]) -> String {
     let names = path.iter().map(|name| String::from_utf8_lossy(name.as_bytes()));
     names.fold(String::new(), |text, name| text + "/" + &name)
@@ -139,6 +136,7 @@ impl Tree {
         self.open.lock().clear();
         let nodes: Vec<Arc<Node>> = self.nodes.lock().values().filter_map(Weak::upgrade).collect();
         nodes.iter().for_each(|node| node.close_idle());
+        // Files with several names may be known by another one than their place was.
         let mut names = BTreeMap::new();
         for dir in nodes.iter().filter(|node| node.is_dir()) {
             for (name, child) in dir.names.lock().living() {
@@ -146,17 +144,15 @@ impl Tree {
             }
         }
         for node in nodes.iter().filter(|node| node.is_bound()) {
-            if let Some((dir, name)) = names.remove(&node.ino()) {
-                node.unbind(dir, name);
+            match node.place().or_else(|| names.remove(&node.ino())) {
+                Some((dir, name)) => node.unbind(dir, name),
+                None => {
+                    let why = format!("inode {} of a host's tree has no name any more", node.ino());
+                    return Err(Error::cannot_save(why));
+                }
             }
         }
-        // Bound is now only what nobody knows a name of.
-        let nameless: Vec<u64> =
-            nodes.iter().filter(|node| node.is_bound()).map(|node| node.ino()).collect();
-        match nameless.as_slice() {
-            [] | [_] => Ok(()),
-            more => Err(Error::cannot_save(format!("files of the host without a name: {more:?}"))),
-        }
+        Ok(())
     }
 }
 

@@ -66,6 +66,9 @@ impl Names {
     /// Remembers an entry.
     pub(super) fn put(&mut self, name: &Name, node: &Arc<Node>, asked_ns: u64) {
         self.make_room();
+        if let Some(me) = self.me.upgrade() {
+            node.settle(me, name);
+        }
         let id = (node.ino(), abi::fs::dirent_type(node.last_known().mode));
         let what = What::Child { node: Arc::downgrade(node), id, attr: None };
         self.known.insert(name.clone(), Known { asked_ns, what });
@@ -74,6 +77,7 @@ impl Names {
     /// Remembers that there is no such entry.
     pub(super) fn put_absent(&mut self, name: &Name, asked_ns: u64) {
         self.make_room();
+        self.unsettle(name);
         self.known.insert(name.clone(), Known { asked_ns, what: What::Absent });
     }
 
@@ -84,8 +88,16 @@ impl Names {
         }
     }
 
+    /// The entry is not to be found under this name any more.
+    fn unsettle(&self, name: &Name) {
+        if let (Some(me), Some(node)) = (self.me.upgrade(), self.live(name)) {
+            node.unsettle(&me, name);
+        }
+    }
+
     /// Knows nothing of a name any more.
     pub(super) fn drop_name(&mut self, name: &Name) {
+        self.unsettle(name);
         self.known.remove(name);
         self.complete = false;
     }

@@ -28,6 +28,9 @@ use super::{
 };
 use crate::base::{DeviceKind, pipe::Fifo};
 
+/// The root's number: the first that a session gives out.
+pub(super) const ROOT_FID: u32 = 0;
+
 /// How the Gofer knows an inode.
 #[derive(Debug, state::Save, state::Load)]
 pub(super) enum Fid {
@@ -48,6 +51,9 @@ pub(crate) struct Node {
     rdev: u64,
     #[state(early)]
     fid: Mutex<Fid>,
+    /// A place where it is: a checkpoint finds it again by that. An inode keeps the directories
+    /// above it.
+    place: Mutex<Option<(Arc<Node>, Name)>>,
     state: Mutex<State>,
     pub(super) names: Mutex<Names>,
     /// A directory: held while its entries change. A file: held while it is written.
@@ -85,6 +91,7 @@ impl Node {
             kind,
             rdev: attr.rdev,
             fid: Mutex::new(fid),
+            place: Mutex::default(),
             state: Mutex::new(State {
                 metadata,
                 asked_ns,
@@ -135,7 +142,6 @@ impl Node {
             Fid::Named(dir, name) => (Arc::clone(dir), name.clone()),
         };
         let from = dir.fid(fiber)?;
-        let asked = host::clock::monotonic_ns();
         let walked = self.tree.client.walk(fiber, from, std::slice::from_ref(&name))?;
         let (attr, fid) = *walked.reached.first().ok_or(walked.error.unwrap_or(Errno::ESTALE))?;
         if attr.qid.path != self.ino || !self.is_kind_of(&attr) {
@@ -143,18 +149,34 @@ impl Node {
             return Err(Errno::ESTALE);
         }
         self.adopt(Fid::Bound(fid));
-        if let Ok(me) = self.me() {
-            // Its name is known from now on by its directory alone.
-            dir.names.lock().put(&name, &me, asked);
-        }
         match &*self.fid.lock() {
             Fid::Bound(fid) => Ok(*fid),
             Fid::Named(..) => Err(Errno::ESTALE),
         }
     }
 
-    /// Knows it by its name again: numbers are those of one session. False if it has no fid of its
-    /// own.
+    /// It is in `dir` under `name`.
+    pub(super) fn settle(&self, dir: Arc<Self>, name: &Name) {
+        let old = self.place.lock().replace((dir, name.clone()));
+        drop(old);
+    }
+
+    /// It is no longer in `dir` under `name`.
+    pub(super) fn unsettle(&self, dir: &Arc<Self>, name: &Name) {
+        let old = {
+            let mut place = self.place.lock();
+            let is_here = |(at, known): &(Arc<Self>, Name)| Arc::ptr_eq(at, dir) && known == name;
+            if place.as_ref().is_some_and(is_here) { place.take() } else { None }
+        };
+        drop(old);
+    }
+
+    /// Where it is, if that is known.
+    pub(super) fn place(&self) -> Option<(Arc<Self>, Name)> {
+        self.place.lock().clone()
+    }
+
+    /// Knows it by its name again: numbers are those of one session.
     pub(super) fn unbind(&self, dir: Arc<Self>, name: Name) {
         let old = {
             let mut fid = self.fid.lock();
@@ -168,8 +190,9 @@ impl Node {
         }
     }
 
+    /// Known by a number, which is not the root's.
     pub(super) fn is_bound(&self) -> bool {
-        matches!(&*self.fid.lock(), Fid::Bound(_))
+        matches!(&*self.fid.lock(), Fid::Bound(fid) if *fid != ROOT_FID)
     }
 
     /// The names that lead to it from the root, if it is known by them.
@@ -501,6 +524,22 @@ impl Inode for Node {
     }
 }
 
+impl Node {
+    /// Takes the directories out that it names.
+    fn above(&mut self) -> Vec<Arc<Self>> {
+        let place = self.place.get_mut().take().map(|(dir, _)| dir);
+        let bound = Fid::Bound(NOFID);
+        let fid = match std::mem::replace(self.fid.get_mut(), bound) {
+            Fid::Named(dir, _) => Some(dir),
+            Fid::Bound(fid) => {
+                *self.fid.get_mut() = Fid::Bound(fid);
+                None
+            }
+        };
+        place.into_iter().chain(fid).collect()
+    }
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         let removed = self.state.get_mut().metadata.nlink == 0 || self.state.get_mut().stale;
@@ -510,5 +549,6 @@ impl Drop for Node {
         };
         self.tree.client.forget(fid, removed && self.kind == S_IFREG);
         self.tree.dropped(self.ino);
+        state::drop_linked(self.above(), Self::above);
     }
 }
