@@ -180,6 +180,16 @@ impl FdTable {
         }
     }
 
+    /// The last task that used the table is gone: closes all. `owner` is what
+    /// [`FdTable::lock_owner`] said while the table was still where its tasks knew it.
+    pub(crate) fn close_all(self, fs: &Ctx<'_>, owner: LockOwner) {
+        let slots = std::mem::take(&mut *self.slots.write());
+        for slot in slots.by_number.into_iter().flatten() {
+            slot.file.release_locks(fs, owner);
+            slot.file.remove_user(fs);
+        }
+    }
+
     /// Who holds the record locks of the tasks that share this table.
     #[must_use]
     pub fn lock_owner(&self) -> LockOwner {
