@@ -29,6 +29,11 @@ impl Cpus {
         Self(cpus.into())
     }
 
+    /// The CPU of an executor.
+    pub(crate) fn of(&self, executor: usize) -> Option<usize> {
+        self.0.get(executor).copied()
+    }
+
     /// Pins the calling thread (`None`) or a tracee. Best effort.
     pub(crate) fn pin(&self, executor: usize, tid: Option<i32>) {
         let Some(cpu) = self.0.get(executor) else { return };

@@ -114,6 +114,10 @@ impl Platform for Ptrace {
         }
     }
 
+    fn cpu_of(&self, executor: usize) -> Option<usize> {
+        self.shared.cpus.of(executor)
+    }
+
     fn fpu_size_bytes(&self) -> usize {
         self.shared.fpu.size_bytes()
     }

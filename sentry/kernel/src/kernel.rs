@@ -136,7 +136,7 @@ impl Kernel {
     #[must_use]
     pub fn new(args: KernelArgs) -> Arc<Self> {
         let executors = args.sched.executors();
-        Arc::new(Self {
+        let kernel = Arc::new(Self {
             boot_ns: args.sched.now_ns(),
             platform: args.platform,
             memory: args.memory,
@@ -153,7 +153,18 @@ impl Kernel {
             finished: Mutex::default(),
             finished_queue: WaitQueue::new(),
             contexts: Contexts::new(executors),
-        })
+        });
+        kernel.tell_cpus();
+        kernel
+    }
+
+    /// Lets programs read the number of their CPU where the platform keeps them on one.
+    fn tell_cpus(&self) {
+        let cpus = (0..self.sched.executors()).map(|executor| self.platform.cpu_of(executor));
+        let cpus: Option<Vec<usize>> = cpus.collect();
+        if let (Some(vdso), Some(cpus)) = (&self.vdso, cpus) {
+            vdso.set_cpus(&cpus);
+        }
     }
 
     /// The context of the calling executor, made at its first use.
@@ -238,6 +249,7 @@ impl Kernel {
 
     /// Lets all tasks run that are not at their end: after a load.
     pub fn launch_all(&self) {
+        self.tell_cpus();
         let tasks: Vec<Arc<Task>> = self.tree.lock().tasks.values().cloned().collect();
         tasks.iter().for_each(Task::launch);
     }

@@ -47,6 +47,13 @@ pub trait Platform: Send + Sync + std::fmt::Debug {
     /// lost. Several kicks may merge into one.
     fn kick(&self, executor: usize);
 
+    /// The CPU of the host on which executor `executor` stays, with all application code that it
+    /// runs; `None` if it may move.
+    fn cpu_of(&self, executor: usize) -> Option<usize> {
+        let _ = executor;
+        None
+    }
+
     /// Bytes of an FPU image ([`abi::FpuState`]).
     fn fpu_size_bytes(&self) -> usize;
 

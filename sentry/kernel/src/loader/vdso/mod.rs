@@ -118,7 +118,7 @@ impl Vdso {
         let code = start.checked_add(PAGE_SIZE).ok_or(Errno::ENOMEM)?;
         let (vvar, vdso) = (self.page(0, "[vvar]"), self.page(1, "[vdso]"));
         let vvar = MapRequest::file(vvar, 0, PAGE_SIZE, Protection::READ);
-        let vvar = MapRequest { max_protection: Protection::READ, ..vvar.at(start).shared() };
+        let vvar = MapRequest { max_protection: Protection::READ, ..vvar.at(start) };
         mm.map(vvar.named("[vvar]"))?;
         let vdso = MapRequest::file(vdso, 0, PAGE_SIZE, Protection::READ_EXECUTE);
         mm.map(vdso.at(code).named("[vdso]"))?;

@@ -65,9 +65,8 @@ struct State {
     pause_ns: u64,
     /// What the clock showed at the last look.
     looked_ns: u64,
-    /// Overruns of the signal sent last, and of the one before, which was taken.
+    /// Overruns of the signal that was taken last.
     overrun: u64,
-    taken_overrun: u64,
 }
 
 impl Timer {
@@ -135,9 +134,7 @@ impl Timer {
 
     /// Overruns of the signal that was taken last (`timer_getoverrun(2)`).
     pub(super) fn overrun(&self) -> u64 {
-        let pending = self.process.upgrade().is_some_and(|process| self.is_pending(&process));
-        let state = self.state.lock();
-        if pending { state.taken_overrun } else { state.overrun }
+        self.state.lock().overrun
     }
 
     /// Its signal was taken, with so many overruns: counts what has expired since the last look
@@ -234,17 +231,6 @@ impl Timer {
             }
         };
     }
-
-    /// Books `expired` expirations; returns the overruns of the signal to be sent for them.
-    fn book(state: &mut State, expired: u64, was_pending: bool) -> u64 {
-        if was_pending {
-            state.overrun = state.overrun.saturating_add(expired).min(OVERRUN_MAX);
-            return expired;
-        }
-        state.taken_overrun = state.overrun;
-        state.overrun = expired.saturating_sub(1).min(OVERRUN_MAX);
-        state.overrun
-    }
 }
 
 impl Fire for Timer {
@@ -262,7 +248,8 @@ impl Fire for Timer {
                 state.pause_ns = pause.clamp(LOOK_MIN_NS, LOOK_UNTAKEN_MAX_NS);
             }
             self.arm(&mut state, &kernel, &process);
-            (expired > 0).then(|| Self::book(&mut state, expired, was_pending))
+            // One that waits has its own expiration already.
+            (expired > 0).then(|| expired - u64::from(!was_pending))
         };
         if let Some(overrun) = overrun {
             self.send(&process, overrun);
