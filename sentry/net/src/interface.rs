@@ -24,11 +24,11 @@ pub(crate) const MTU: u32 = 65_536;
 pub(crate) const QUEUE_LEN: u32 = 1000;
 /// `IFF_UP`, `IFF_LOOPBACK`, `IFF_RUNNING` (netdevice(7)).
 pub(crate) const FLAGS: u32 = 0x1 | 0x8 | 0x40;
-/// `ARPHRD_LOOPBACK` (linux/if_arp.h).
+/// `ARPHRD_LOOPBACK` (`linux/if_arp.h`).
 pub(crate) const HARDWARE_TYPE: u16 = 772;
 /// Bits of the network part of 127.0.0.1.
 pub(crate) const PREFIX4: u8 = 8;
-/// Bits of the network part of ::1.
+/// Bits of the network part of `::1`.
 pub(crate) const PREFIX6: u8 = 128;
 /// Bytes of an interface name (`IFNAMSIZ`).
 const NAME_BYTES: usize = 16;

@@ -88,8 +88,6 @@ pub struct Received {
     pub whole: usize,
     /// It was longer than the space for it.
     pub truncated: bool,
-    /// It ends a record (`MSG_EOR`).
-    pub end_of_record: bool,
     /// Who sent it.
     pub from: Option<Address>,
     /// What came along.

@@ -9,7 +9,7 @@ use vfs::Ctx;
 pub struct Patience {
     /// `O_NONBLOCK` or `MSG_DONTWAIT`.
     pub(crate) nonblocking: bool,
-    /// The end of `SO_RCVTIMEO` or `SO_SNDTIMEO`, as CLOCK_MONOTONIC.
+    /// The end of `SO_RCVTIMEO` or `SO_SNDTIMEO`, as `CLOCK_MONOTONIC`.
     pub(crate) deadline_ns: Option<u64>,
 }
 

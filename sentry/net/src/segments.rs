@@ -93,12 +93,11 @@ impl Segments {
     ///
     /// # Errors
     ///
-    /// The message itself if there is no memory for it.
-    pub(crate) fn push(&mut self, mut segment: Segment) -> Result<(), Segment> {
+    /// Its descriptors if there is no memory for it.
+    pub(crate) fn push(&mut self, mut segment: Segment) -> Result<(), Vec<Arc<OpenFile>>> {
         segment.charged = segment.data.len() + OVERHEAD_BYTES;
         if !self.charge.add(segment.charged as u64, Kind::Kernel) {
-            segment.charged = 0;
-            return Err(segment);
+            return Err(segment.rights);
         }
         self.bytes += segment.bytes().len();
         self.queue.push_back(segment);
@@ -109,8 +108,8 @@ impl Segments {
     ///
     /// # Errors
     ///
-    /// The segment itself if there is no memory for it.
-    pub(crate) fn push_stream(&mut self, segment: Segment) -> Result<(), Segment> {
+    /// Its descriptors if there is no memory for it.
+    pub(crate) fn push_stream(&mut self, segment: Segment) -> Result<(), Vec<Arc<OpenFile>>> {
         let more = segment.data.len();
         let last = self.queue.back_mut().filter(|last| {
             segment.rights.is_empty()
@@ -120,7 +119,7 @@ impl Segments {
         });
         let Some(last) = last else { return self.push(segment) };
         if !self.charge.add(more as u64, Kind::Kernel) {
-            return Err(segment);
+            return Err(segment.rights);
         }
         last.charged += more;
         last.data.extend_from_slice(&segment.data);

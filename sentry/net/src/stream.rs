@@ -225,7 +225,7 @@ impl End {
             } else {
                 inbox.segments.push_stream(segment)
             };
-            pushed.err().map(|segment| segment.rights)
+            pushed.err()
         };
         if let Some(rights) = refused {
             self.namespace.flight().crash(cx, rights);
@@ -386,8 +386,7 @@ impl End {
         let bytes = segment.bytes();
         let fits = bytes.len().min(dst.remaining());
         let count = dst.put(bytes.get(..fits).unwrap_or_default())?;
-        let mut received =
-            Received { whole: bytes.len(), end_of_record: true, ..Received::default() };
+        let mut received = Received { whole: bytes.len(), ..Received::default() };
         received.truncated = fits < bytes.len();
         received.count = if how.trunc { bytes.len() } else { count };
         received.control.credentials = self.options.pass_credentials().then_some(segment.sender);
@@ -420,7 +419,7 @@ impl End {
         };
         match self.message(&Segment::new(bytes, sender), how, dst) {
             Ok(mut received) => {
-                received.end_of_record = whole;
+                received.truncated &= whole;
                 received.control.rights = rights;
                 Ok(received)
             }

@@ -202,7 +202,7 @@ impl Running {
         match self.end.recv_timeout(DEADLINE) {
             Ok(Ok(())) => {}
             Ok(Err(panic)) => std::panic::resume_unwind(panic),
-            Err(_) => panic!("the job did not end in time"),
+            Err(_) => unreachable!("the job did not end in time"),
         }
     }
 }

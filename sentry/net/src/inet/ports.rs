@@ -30,7 +30,7 @@ struct Port<T> {
     owners: Vec<Owner<T>>,
     /// Connections that were accepted at this port.
     accepted: usize,
-    /// Until when a closed connection keeps the port (TIME-WAIT), CLOCK_MONOTONIC.
+    /// Until when a closed connection keeps the port (TIME-WAIT), `CLOCK_MONOTONIC`.
     quiet_until_ns: u64,
     /// All connections, living and closed, had `SO_REUSEADDR`.
     reusable: bool,

@@ -32,7 +32,7 @@ fn at(addr: &str) -> Address {
 fn port_of(held: &Held) -> u16 {
     match held.socket().local() {
         Address::Inet(addr) => addr.port(),
-        other => panic!("{other:?}"),
+        other => unreachable!("{other:?}"),
     }
 }
 

@@ -139,7 +139,7 @@ impl Datagram {
         }
         match state.inbox.push(message) {
             Ok(()) => Delivery::Done,
-            Err(message) => Delivery::NoMemory(message.rights),
+            Err(rights) => Delivery::NoMemory(rights),
         }
     }
 

@@ -353,7 +353,7 @@ fn descriptors_travel_and_are_usable() {
             let (_, peeked) = b.recv_with(cx, 1, peek).unwrap();
             assert_eq!(peeked.control.rights.len(), 1);
             peeked.control.discard(cx);
-            let [got]: [Held; 1] = recv_rights(cx, &b).try_into().unwrap_or_else(|_| panic!());
+            let got = recv_rights(cx, &b).remove(0);
             got.send(cx, b"through").unwrap();
             assert_eq!(d.recv(cx, 9).unwrap(), b"through");
             got.close(cx);
@@ -430,8 +430,8 @@ fn what_can_still_be_received_is_not_collected() {
         x.close(cx);
         y.close(cx);
         assert_eq!(watched.poll() & POLLHUP, 0);
-        let [d]: [Held; 1] = recv_rights(cx, &b).try_into().unwrap_or_else(|_| panic!());
-        let [inner]: [Held; 1] = recv_rights(cx, &d).try_into().unwrap_or_else(|_| panic!());
+        let d = recv_rights(cx, &b).remove(0);
+        let inner = recv_rights(cx, &d).remove(0);
         inner.send(cx, b"alive").unwrap();
         assert_eq!(watched.recv(cx, 9).unwrap(), b"alive");
         for held in [a, b, c, d, inner, watched] {

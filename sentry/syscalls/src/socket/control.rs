@@ -52,8 +52,11 @@ pub(super) fn read_control(
     Ok(())
 }
 
-/// The first message: level, type, data, and its whole length. `None` at the end.
-fn split(bytes: &[u8]) -> Result<Option<(i32, i32, &[u8], usize)>, Errno> {
+/// Level, type and data of a control message, and its whole length.
+type Cmsg<'a> = (i32, i32, &'a [u8], usize);
+
+/// The first message; `None` at the end.
+fn split(bytes: &[u8]) -> Result<Option<Cmsg<'_>>, Errno> {
     let Some(header) = bytes.get(..CMSGHDR_BYTES) else { return Ok(None) };
     let [a, b] = header.as_chunks::<8>().0 else { return Ok(None) };
     let len = usize::try_from(u64::from_ne_bytes(*a)).map_err(|_| Errno::EINVAL)?;

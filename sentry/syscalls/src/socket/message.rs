@@ -5,8 +5,8 @@ use abi::{
     socket::{
         Msghdr, SOCKADDR_MAX_BYTES,
         msg::{
-            MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_DONTWAIT, MSG_EOR, MSG_ERRQUEUE, MSG_FASTOPEN,
-            MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL, MSG_WAITFORONE,
+            MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_FASTOPEN, MSG_NOSIGNAL,
+            MSG_OOB, MSG_PEEK, MSG_TRUNC, MSG_WAITALL, MSG_WAITFORONE,
         },
     },
 };
@@ -93,7 +93,7 @@ fn send_message(cx: &Cx<'_>, opened: &Opened, addr: UserAddr, flags: u32) -> Sys
         out.to = Some(read_address(cx, UserAddr::new(header.name), len)?);
     }
     let ranges = pieces(cx, &header)?;
-    if header.control != 0 && header.control_len > 0 {
+    if header.control_len > 0 {
         read_control(cx, UserAddr::new(header.control), header.control_len, &mut out)?;
     }
     send(cx, opened, ranges, out, flags)
@@ -183,9 +183,6 @@ fn recv_message(cx: &Cx<'_>, opened: &Opened, addr: UserAddr, flags: u32) -> Sys
     let mut told = flags & MSG_CMSG_CLOEXEC;
     if received.truncated {
         told |= MSG_TRUNC;
-    }
-    if received.end_of_record {
-        told |= MSG_EOR;
     }
     let space = if header.control == 0 { 0 } else { header.control_len };
     let mut writer = Writer::new(space);

@@ -65,10 +65,10 @@ impl Opened {
 }
 
 /// Gives a new file a descriptor; without one it is closed.
-fn install(cx: &Cx<'_>, file: Arc<OpenFile>, close_on_exec: bool) -> Result<i32, Errno> {
+fn install(cx: &Cx<'_>, file: &Arc<OpenFile>, close_on_exec: bool) -> Result<i32, Errno> {
     let env = cx.env();
     file.add_user();
-    let result = cx.install(file.clone(), close_on_exec);
+    let result = cx.install(Arc::clone(file), close_on_exec);
     file.remove_user(&env.ctx());
     result
 }
@@ -83,7 +83,7 @@ fn socket(cx: &mut Cx<'_>, args: Args) -> SysResult {
     let namespace = Namespace::of(cx.kernel());
     let env = cx.env();
     let file = net::create(&env.ctx(), &namespace, args.u32(0), kind, args.i32(2))?;
-    install(cx, file, kind & SOCK_CLOEXEC != 0).map(number)
+    install(cx, &file, kind & SOCK_CLOEXEC != 0).map(number)
 }
 
 /// `int socketpair(int domain, int type, int protocol, int sv[2])`
@@ -93,8 +93,8 @@ fn socketpair(cx: &mut Cx<'_>, args: Args) -> SysResult {
     let env = cx.env();
     let [a, b] = net::create_pair(&env.ctx(), &namespace, args.u32(0), kind, args.i32(2))?;
     let close_on_exec = kind & SOCK_CLOEXEC != 0;
-    let first = install(cx, a, close_on_exec)?;
-    let second = match install(cx, b, close_on_exec) {
+    let first = install(cx, &a, close_on_exec)?;
+    let second = match install(cx, &b, close_on_exec) {
         Ok(second) => second,
         Err(error) => {
             cx.close(first)?;
@@ -149,7 +149,7 @@ fn accept_with(cx: &Cx<'_>, args: Args, flags: u32) -> SysResult {
     let file =
         opened.socket()?.accept(&env.ctx(), opened.is_nonblocking(), flags & SOCK_NONBLOCK)?;
     let peer = file.downcast::<Socket>().and_then(|socket| socket.peer().ok());
-    let fd = install(cx, file, flags & SOCK_CLOEXEC != 0)?;
+    let fd = install(cx, &file, flags & SOCK_CLOEXEC != 0)?;
     if !args.addr(1).is_null() {
         // One whose peer has gone already has no address, but is a connection.
         let stored = match peer {
