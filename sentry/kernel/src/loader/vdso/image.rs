@@ -2,9 +2,12 @@
 //! address 0.
 //!
 //! Programs find its functions by the tables of the dynamic section (musl and Go by `DT_HASH`,
-//! glibc by `DT_GNU_HASH`); section headers are there for debuggers.
+//! glibc by `DT_GNU_HASH`); section headers are there for debuggers, unwind tables for who looks up
+//! the stack from a signal handler.
 
 use host::vdso::{FUNCTIONS, code, entries};
+
+use super::unwind;
 
 /// Bytes of the image.
 pub(super) const IMAGE_BYTES: usize = 4096;
@@ -13,7 +16,7 @@ const SONAME: &str = "linux-vdso.so.1";
 /// The version of its functions (vdso(7), "x86-64 functions").
 const VERSION: &str = "LINUX_2.6";
 /// Names of the sections, in the order of their headers.
-const SECTIONS: [&str; 10] = [
+const SECTIONS: [&str; 12] = [
     "",
     ".hash",
     ".gnu.hash",
@@ -23,14 +26,16 @@ const SECTIONS: [&str; 10] = [
     ".gnu.version_d",
     ".dynamic",
     ".text",
+    ".eh_frame",
+    ".eh_frame_hdr",
     ".shstrtab",
 ];
 
 /// A table of the image: where it lies and how long it is.
 #[derive(Clone, Copy, Default)]
-struct Table {
-    at: usize,
-    len: usize,
+pub(super) struct Table {
+    pub(super) at: usize,
+    pub(super) len: usize,
 }
 
 /// An image that grows.
@@ -42,10 +47,15 @@ struct Writer {
 impl Writer {
     /// Appends a table at the next multiple of `align`.
     fn table(&mut self, align: usize, content: &[u8]) -> Table {
-        self.bytes.resize(self.bytes.len().next_multiple_of(align), 0);
+        self.bytes.resize(self.next(align), 0);
         let at = self.bytes.len();
         self.bytes.extend_from_slice(content);
         Table { at, len: content.len() }
+    }
+
+    /// Where the next table will lie.
+    fn next(&self, align: usize) -> usize {
+        self.bytes.len().next_multiple_of(align)
     }
 
     fn put(&mut self, at: usize, content: &[u8]) {
@@ -80,6 +90,8 @@ struct Tables {
     versions: Table,
     definitions: Table,
     text: Table,
+    frames: Table,
+    frames_header: Table,
 }
 
 /// Builds the image; it is [`IMAGE_BYTES`] long.
@@ -99,9 +111,13 @@ pub(super) fn build() -> Vec<u8> {
         definitions: image.table(8, &version_definitions(soname, version)),
         text: image.table(16, text_bytes),
         symbols: Table::default(),
+        frames: Table::default(),
+        frames_header: Table::default(),
     };
     let symbols = image.table(8, &symbol_table(&functions, tables.text));
-    let tables = Tables { symbols, ..tables };
+    let frames = image.table(8, &unwind::frames(image.next(8), tables.text));
+    let frames_header = image.table(4, &unwind::header(image.next(4), frames, tables.text));
+    let tables = Tables { symbols, frames, frames_header, ..tables };
     let dynamic = image.table(8, &dynamic_section(&tables, soname));
     let mut section_names = Strings::default();
     let mut name_offsets = [0; SECTIONS.len()];
@@ -112,14 +128,17 @@ pub(super) fn build() -> Vec<u8> {
     let headers = section_headers(&tables, dynamic, section_strings, &name_offsets);
     let headers = image.table(8, &headers);
     image.put(0, &file_header(headers));
-    image.put(HEADER_BYTES.into(), &program_headers(image.bytes.len(), dynamic));
+    image.put(
+        HEADER_BYTES.into(),
+        &program_headers(image.bytes.len(), dynamic, tables.frames_header),
+    );
     debug_assert!(image.bytes.len() <= IMAGE_BYTES);
     image.bytes.resize(IMAGE_BYTES, 0);
     image.bytes
 }
 
 const HEADER_BYTES: u16 = 64;
-const PROGRAM_HEADERS: u16 = 2;
+const PROGRAM_HEADERS: u16 = 3;
 const PROGRAM_HEADER_BYTES: u16 = 56;
 const SECTION_HEADER_BYTES: u16 = 64;
 /// The null symbol and the functions.
@@ -127,7 +146,7 @@ const SYMBOL_COUNT: u32 = 5;
 const _: () = assert!(SYMBOL_COUNT as usize == 1 + FUNCTIONS.len());
 /// The section of the functions, and that of the sections' names, by their places in `SECTIONS`.
 const TEXT_SECTION: u16 = 8;
-const NAMES_SECTION: u16 = 9;
+const NAMES_SECTION: u16 = 11;
 const _: () = assert!(NAMES_SECTION as usize + 1 == SECTIONS.len());
 
 fn file_header(sections: Table) -> Vec<u8> {
@@ -143,16 +162,18 @@ fn file_header(sections: Table) -> Vec<u8> {
     header
 }
 
-fn program_headers(len: usize, dynamic: Table) -> Vec<u8> {
-    let (len, at) = (len as u64, dynamic.at as u64);
-    let dynamic_len = dynamic.len as u64;
+fn program_headers(len: usize, dynamic: Table, frames: Table) -> Vec<u8> {
+    let len = len as u64;
     let mut headers = Vec::new();
     // PT_LOAD, readable and executable.
     push32(&mut headers, &[1, 5]);
     push64(&mut headers, &[0, 0, 0, len, len, abi::PAGE_SIZE]);
-    // PT_DYNAMIC, readable.
-    push32(&mut headers, &[2, 4]);
-    push64(&mut headers, &[at, at, at, dynamic_len, dynamic_len, 8]);
+    // PT_DYNAMIC and PT_GNU_EH_FRAME, readable.
+    for (kind, table, align) in [(2, dynamic, 8), (0x6474_e550, frames, 4)] {
+        let (at, len) = (table.at as u64, table.len as u64);
+        push32(&mut headers, &[kind, 4]);
+        push64(&mut headers, &[at, at, at, len, len, align]);
+    }
     headers
 }
 
@@ -255,6 +276,8 @@ fn section_headers(
         (0x6fff_fffd, ALLOC, tables.definitions, 4, 2, 8, 0),
         (6, ALLOC, dynamic, 4, 0, 8, 16),
         (1, ALLOC | EXEC, tables.text, 0, 0, 16, 0),
+        (1, ALLOC, tables.frames, 0, 0, 8, 0),
+        (1, ALLOC, tables.frames_header, 0, 0, 4, 0),
         (3, 0, strings, 0, 0, 1, 0),
     ];
     let mut headers = vec![0; usize::from(SECTION_HEADER_BYTES)];
@@ -284,7 +307,7 @@ fn gnu_hash(name: &str) -> u32 {
 }
 
 /// A number that is bounded by the size of the image.
-fn word(number: usize) -> u32 {
+pub(super) fn word(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
@@ -292,7 +315,7 @@ fn push16(bytes: &mut Vec<u8>, values: &[u16]) {
     values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
 }
 
-fn push32(bytes: &mut Vec<u8>, values: &[u32]) {
+pub(super) fn push32(bytes: &mut Vec<u8>, values: &[u32]) {
     values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
 }
 
@@ -305,7 +328,7 @@ mod tests {
     #![expect(clippy::cast_possible_truncation, reason = "small numbers of tests")]
 
     use object::{
-        Endianness, Object, ObjectSymbol,
+        Endianness, Object, ObjectSection, ObjectSymbol,
         elf::FileHeader64,
         read::elf::{FileHeader, SectionHeader},
     };
@@ -376,5 +399,31 @@ mod tests {
         }
         let at = value(5) as usize + value(14) as usize;
         assert!(image[at..].starts_with(b"linux-vdso.so.1\0"));
+    }
+
+    /// Follows the tables as an unwinder does: by the program header, then relative offsets.
+    #[test]
+    fn the_unwind_tables_cover_the_code() {
+        let image = build();
+        let word = |at: usize| {
+            let word = i32::from_le_bytes(image[at..at + 4].try_into().unwrap());
+            usize::try_from(at as i64 + i64::from(word))
+        };
+        let raw = |at: usize| u32::from_le_bytes(image[at..at + 4].try_into().unwrap()) as usize;
+        let headers = object::File::parse(&*image).unwrap();
+        let section = |name: &str| headers.section_by_name(name).unwrap().address() as usize;
+        let at = section(".eh_frame_hdr");
+        assert_eq!(image[at..at + 4], [1, 0x1b, 3, 0x3b]);
+        assert_eq!(word(at + 4), Ok(section(".eh_frame")));
+        assert_eq!(raw(at + 8), 1);
+        let relative = |entry: usize| (at as u32).wrapping_add(raw(entry) as u32) as usize;
+        assert_eq!(relative(at + 12), section(".text"));
+        let frame = relative(at + 16);
+        // Length, distance to the common part, first address, length of the code.
+        assert_eq!(frame + 4 - raw(frame + 4), section(".eh_frame"));
+        assert_eq!(word(frame + 8), Ok(section(".text")));
+        assert_eq!(raw(frame + 12), code().len());
+        let end = frame + 4 + raw(frame);
+        assert_eq!(raw(end), 0);
     }
 }

@@ -11,6 +11,7 @@
 
 mod image;
 mod scale;
+mod unwind;
 
 use std::sync::Arc;
 
