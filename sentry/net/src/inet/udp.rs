@@ -280,7 +280,6 @@ impl Transport for Udp {
             truncated: fits < bytes.len(),
             from,
             control: self.control(&message),
-            ..Received::default()
         })
     }
 

@@ -33,12 +33,19 @@ pub(crate) struct Stream {
     state: Mutex<State>,
 }
 
+/// The names at both sides of a connection.
+#[derive(Debug, Default)]
+struct Endpoints {
+    peer: UnixName,
+    /// That of the listener, for one that was accepted and not bound itself.
+    own: UnixName,
+}
+
 #[derive(Clone, Debug)]
 enum State {
     Idle,
     Listening(Arc<Listener>),
-    /// With the name of the peer, and the own one if it was not bound itself.
-    Connected(Arc<End>, UnixName, UnixName),
+    Connected(Arc<End>, Arc<Endpoints>),
     Closed,
 }
 
@@ -77,7 +84,7 @@ impl Stream {
         let me = caller(cx);
         let (a, b) = pair(namespace, flavor(kind), sockets.0.parts(me), sockets.1.parts(me));
         for (socket, end) in [(&sockets.0, a), (&sockets.1, b)] {
-            *socket.state.lock() = State::Connected(end, UnixName::Unnamed, UnixName::Unnamed);
+            *socket.state.lock() = State::Connected(end, Arc::default());
         }
         sockets
     }
@@ -131,7 +138,8 @@ impl Stream {
                 _ => return Err(Errno::EINVAL),
             }
             listener.push(Incoming { end: theirs, name })?;
-            *state = State::Connected(mine, target.bound.name(), UnixName::Unnamed);
+            let names = Endpoints { peer: target.bound.name(), own: UnixName::Unnamed };
+            *state = State::Connected(mine, Arc::new(names));
         }
         listener.tell();
         Ok(())
@@ -188,7 +196,8 @@ impl Transport for Stream {
         let incoming = listener.pop()?;
         let end = incoming.end;
         let (options, queue) = (Arc::clone(&end.options), Arc::clone(&end.queue));
-        let state = State::Connected(end, incoming.name, self.bound.name());
+        let names = Endpoints { peer: incoming.name, own: self.bound.name() };
+        let state = State::Connected(end, Arc::new(names));
         Ok(Self::with(&self.namespace, options, queue, state))
     }
 
@@ -218,12 +227,12 @@ impl Transport for Stream {
     }
 
     fn recv(&self, cx: &Ctx<'_>, dst: &mut dyn Dst, how: RecvHow) -> Result<Received, Errno> {
-        let State::Connected(end, peer, _) = self.state() else {
+        let State::Connected(end, names) = self.state() else {
             let stream = self.options.kind == SOCK_STREAM;
             return Err(if stream { Errno::EINVAL } else { Errno::ENOTCONN });
         };
         let mut received = end.recv(cx, dst, how)?;
-        received.from = peer.given();
+        received.from = names.peer.clone().given();
         Ok(received)
     }
 
@@ -244,14 +253,14 @@ impl Transport for Stream {
     fn local(&self) -> Address {
         let own = self.bound.name();
         Address::Unix(match (own, self.state()) {
-            (UnixName::Unnamed, State::Connected(_, _, listened)) => listened,
+            (UnixName::Unnamed, State::Connected(_, names)) => names.own.clone(),
             (own, _) => own,
         })
     }
 
     fn peer(&self) -> Result<Address, Errno> {
         match self.state() {
-            State::Connected(_, peer, _) => Ok(Address::Unix(peer)),
+            State::Connected(_, names) => Ok(Address::Unix(names.peer.clone())),
             _ => Err(Errno::ENOTCONN),
         }
     }
