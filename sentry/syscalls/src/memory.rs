@@ -133,8 +133,12 @@ fn munmap(cx: &mut Cx<'_>, args: Args) -> SysResult {
 /// `int mprotect(void *addr, size_t length, int prot)`
 fn mprotect(cx: &mut Cx<'_>, args: Args) -> SysResult {
     let prot = args.u32(2);
-    if prot & (PROT_GROWSDOWN | PROT_GROWSUP) != 0 {
+    if prot & PROT_GROWSUP != 0 {
         return Err(Errno::EINVAL);
+    }
+    if prot & PROT_GROWSDOWN != 0 {
+        let protection = protection(prot & !PROT_GROWSDOWN)?;
+        return cx.mm.protect_stack(args.addr(0), args.get(1), protection).map(|()| 0);
     }
     cx.mm.protect(args.addr(0), args.get(1), protection(prot)?).map(|()| 0)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use abi::{Errno, SigInfo, Signal, UserAddr, signal::code};
 use mm::Fault;
-use platform::{Access, Exit};
+use platform::{Access, Exit, PlatformError};
 use sched::{Body, Boundary, Fiber, Leave};
 
 use super::{Cx, Task};
@@ -61,9 +61,7 @@ impl Cx<'_> {
             if self.fiber.boundary() == Boundary::Leave {
                 return self.leave();
             }
-            let space = self.mm.space().clone();
-            let (context, user) = (self.context, &mut self.user);
-            match self.fiber.enter_user(|| context.switch(&space, user)) {
+            match self.run_application() {
                 None => {}
                 Some(Ok(exit)) => self.handle_exit(exit),
                 Some(Err(error)) => {
@@ -73,6 +71,14 @@ impl Cx<'_> {
                 }
             }
         }
+    }
+
+    /// Runs application code until it stops; `None` if it may not run now. The space is let go
+    /// before the exit is handled, which may be the end of it.
+    fn run_application(&mut self) -> Option<Result<Exit, PlatformError>> {
+        let space = self.mm.space().clone();
+        let (context, user) = (self.context, &mut self.user);
+        self.fiber.enter_user(|| context.switch(&space, user))
     }
 
     /// Gives the stack back; the task goes on later, here or elsewhere.
