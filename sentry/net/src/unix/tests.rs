@@ -565,3 +565,51 @@ fn read_and_write_do_as_recv_and_send() {
         b.close(cx);
     });
 }
+
+#[test]
+fn descriptors_sent_around_by_many_at_once_are_neither_lost_nor_kept() {
+    let world = World::new();
+    world.run(|cx, world| {
+        let jobs: Vec<_> = (0..4_u64)
+            .map(|seed| world.start(Credentials::root(), move |cx, world| shuffle(cx, world, seed)))
+            .collect();
+        jobs.into_iter().for_each(crate::testing::Running::join);
+        world.namespace.flight().collect(cx);
+    });
+}
+
+/// Makes pairs, sends ends over ends, receives some of them, and closes all in any order.
+fn shuffle(cx: &Ctx<'_>, world: &World, seed: u64) {
+    let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut below = move |bound: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(random >> 33).unwrap() % bound
+    };
+    let mut held: Vec<Held> = Vec::new();
+    for round in 0..2000 {
+        if held.len() < 2 || below(4) == 0 {
+            let (a, b) = world.pair(cx, if below(2) == 0 { SOCK_STREAM } else { SOCK_DGRAM });
+            for end in [a, b] {
+                end.0.set_nonblocking(true);
+                held.push(end);
+            }
+            continue;
+        }
+        let (at, sent) = (below(held.len()), below(held.len()));
+        match below(3) {
+            0 => {
+                let _ = held[at].send_with(cx, b"1", with_rights(&[&held[sent]]));
+            }
+            1 => {
+                if let Ok((_, received)) = held[at].recv_with(cx, 1, RecvHow::default()) {
+                    held.extend(received.control.rights.into_iter().map(Held));
+                }
+            }
+            _ => held.swap_remove(at).close(cx),
+        }
+        if round % 100 == 0 {
+            world.namespace.flight().collect(cx);
+        }
+    }
+    held.into_iter().for_each(|end| end.close(cx));
+}
