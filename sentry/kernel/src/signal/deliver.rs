@@ -8,7 +8,7 @@ use crate::{
     task::{Cx, Restart},
 };
 
-/// Number of restart_syscall(2).
+/// Number of `restart_syscall(2)`.
 const RESTART_SYSCALL: u64 = 219;
 
 impl Task {

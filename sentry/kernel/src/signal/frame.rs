@@ -181,7 +181,7 @@ fn build(
 }
 
 impl Cx<'_> {
-    /// rt_sigreturn(2): goes back to what the frame at the stack pointer says. Everything in it
+    /// `rt_sigreturn(2)`: goes back to what the frame at the stack pointer says. Everything in it
     /// may be forged; nothing of it can give more than user rights.
     ///
     /// # Errors

@@ -70,7 +70,7 @@ impl Process {
         blocked || !(protected || self.actions().ignores(signal))
     }
 
-    /// The first process gets no signal whose action is the default (pid_namespaces(7)), except
+    /// The first process gets no signal whose action is the default (`pid_namespaces(7)`), except
     /// SIGKILL and SIGSTOP from outside.
     fn is_protected_from(&self, info: SigInfo, sender: Sender) -> bool {
         let default = self.actions().get(info.signal).handler == abi::SigAction::DEFAULT;
