@@ -26,7 +26,7 @@ const DAY_SECS: i64 = 24 * 60 * 60;
 const GROUP_EXECUTE: u32 = 0o010;
 
 /// The present time.
-pub(crate) fn now() -> Timespec {
+fn now() -> Timespec {
     Timespec::from_ns(host::clock::realtime_ns())
 }
 

@@ -14,7 +14,7 @@ mod shared;
 mod xattrs;
 
 pub(crate) use anon_inode::AnonInode;
-pub(crate) use attributes::{Attributes, Ownership, now};
+pub(crate) use attributes::{Attributes, Ownership};
 pub(crate) use copy::{read_chunks, write_chunks};
 pub use devices::{Device, DeviceKind, Devices};
 pub(crate) use listing::{Listed, Listing, OpenListing};

@@ -41,7 +41,7 @@ impl Node {
         mode: u32,
     ) -> Result<Arc<Self>, Errno> {
         let Ownership { uid, gid, mode } = self.ownership(cx, S_IFREG, mode)?;
-        let new = NewFile { dir: self.fid(cx.fiber)?, name, mode: mode & 0o7777, uid, gid };
+        let new = NewFile { dir: self, name, mode: mode & 0o7777, uid, gid };
         let asked = host::clock::monotonic_ns();
         let (attr, fid, opened) = self.tree.client.create(cx.fiber, new)?;
         let node = self.tree.node(&attr, Fid::Bound(fid), asked);
@@ -58,8 +58,7 @@ impl Node {
         (what, kind, mode): (NewSpecial<'_>, u32, u32),
     ) -> Result<Arc<Self>, Errno> {
         let Ownership { uid, gid, mode } = self.ownership(cx, kind, mode)?;
-        let dir = self.fid(cx.fiber)?;
-        let new = NewFile { dir, name: Some(name), mode: mode & 0o7777, uid, gid };
+        let new = NewFile { dir: self, name: Some(name), mode: mode & 0o7777, uid, gid };
         let asked = host::clock::monotonic_ns();
         let (attr, fid) = self.tree.client.make(cx.fiber, new, what)?;
         Ok(self.tree.node(&attr, Fid::Bound(fid), asked))
@@ -90,7 +89,6 @@ impl Node {
             NewNode::Socket => special(S_IFSOCK, 0),
         }?;
         self.entered(name, &made);
-        self.entries_changed(i32::from(made.is_dir()));
         Ok(made)
     }
 
@@ -132,11 +130,9 @@ impl Node {
         target: &Arc<Self>,
     ) -> Result<(), Errno> {
         let _alone = self.change(fiber);
-        let dir = self.fid(fiber)?;
-        self.tree.client.link(fiber, target.fid(fiber)?, (dir, name))?;
+        self.tree.client.link(fiber, target.fid(fiber)?, (self, name))?;
         target.changed();
         self.entered(name, target);
-        self.entries_changed(0);
         Ok(())
     }
 
@@ -148,9 +144,8 @@ impl Node {
     ) -> Result<(), Errno> {
         let _alone = self.change(fiber);
         let gone = self.settled(fiber, name)?;
-        self.tree.client.unlink(fiber, (self.fid(fiber)?, name), dir)?;
+        self.tree.client.unlink(fiber, (self, name), dir)?;
         self.left(name);
-        self.entries_changed(-i32::from(dir));
         if let Some(gone) = gone {
             gone.lost_name();
         }
@@ -178,8 +173,7 @@ impl Node {
         let target = to_dir.settled(fiber, to)?;
         let bits = if flags.no_replace { NOREPLACE } else { 0 }
             | if flags.exchange { EXCHANGE } else { 0 };
-        let (here, there) = (self.fid(fiber)?, to_dir.fid(fiber)?);
-        self.tree.client.rename(fiber, (here, from), (there, to), bits)?;
+        self.tree.client.rename(fiber, (self, from), (to_dir, to), bits)?;
         match (flags.exchange, &target) {
             (true, Some(target)) => self.entered(from, target),
             (true, None) => self.unknown(from),
@@ -189,7 +183,14 @@ impl Node {
             Some(moving) => to_dir.entered(to, moving),
             None => to_dir.unknown(to),
         }
-        self.count_links(to_dir, moving.as_ref(), target.as_ref(), flags.exchange);
+        if let Some(moving) = &moving {
+            moving.changed();
+        }
+        match &target {
+            Some(target) if flags.exchange => target.changed(),
+            Some(target) => target.lost_name(),
+            None => {}
+        }
         Ok(())
     }
 
@@ -208,32 +209,6 @@ impl Node {
             std::cmp::Ordering::Equal => (self.change(fiber), None),
             std::cmp::Ordering::Less => (self.change(fiber), Some(other.change(fiber))),
             std::cmp::Ordering::Greater => (other.change(fiber), Some(self.change(fiber))),
-        }
-    }
-
-    fn count_links(
-        &self,
-        to_dir: &Self,
-        moving: Option<&Arc<Self>>,
-        target: Option<&Arc<Self>>,
-        exchange: bool,
-    ) {
-        let is_dir = |node: Option<&Arc<Self>>| i32::from(node.is_some_and(|node| node.is_dir()));
-        let (came, went) = (is_dir(moving), is_dir(target));
-        let same = self.ino() == to_dir.ino();
-        if same {
-            self.entries_changed(if exchange { 0 } else { -went });
-        } else {
-            self.entries_changed(if exchange { went - came } else { -came });
-            to_dir.entries_changed(came - went);
-        }
-        if let Some(moving) = moving {
-            moving.changed();
-        }
-        match target {
-            Some(target) if exchange => target.changed(),
-            Some(target) => target.lost_name(),
-            None => {}
         }
     }
 }

@@ -8,7 +8,10 @@ use p9::{Attr, Dialect, NOFID, OpenFlags, OpenHow, RMessage, SetAttr, StatFs, St
 use sched::{Fiber, Mutex};
 use vfs::Name;
 
-use super::connection::{Answer, Connection, host_file};
+use super::{
+    connection::{Answer, Connection, host_file},
+    inode::Node,
+};
 
 /// Fids that are forgotten by one request.
 const FORGET_BATCH: usize = 16;
@@ -63,7 +66,7 @@ pub(super) struct Opened {
 /// What a new file is to be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NewFile<'a> {
-    pub(super) dir: u32,
+    pub(super) dir: &'a Node,
     /// `None`: a file without a name.
     pub(super) name: Option<&'a Name>,
     pub(super) mode: u32,
@@ -122,6 +125,34 @@ impl Client {
         request: impl Into<p9::TMessage>,
     ) -> Result<Answer, Errno> {
         self.connection.call(fiber, request)
+    }
+
+    /// A request that changes entries of `dirs`, whose attributes are asked for right behind it:
+    /// they are known when it is answered, at the cost of no further wait.
+    fn change(
+        &self,
+        fiber: &Fiber<'_>,
+        request: impl Into<p9::TMessage>,
+        dirs: &[&Node],
+    ) -> Result<Answer, Errno> {
+        let fids = dirs.iter().map(|dir| dir.fid(fiber)).collect::<Result<Vec<u32>, Errno>>()?;
+        dirs.iter().for_each(|dir| dir.changed());
+        let asked = host::clock::monotonic_ns();
+        let call = self.connection.start(fiber, request)?;
+        let attributes: Vec<_> = fids
+            .into_iter()
+            .map(|fid| p9::Tgetattr { fid, request_mask: p9::AttrMask::ALL })
+            .map(|ask| self.connection.start(fiber, ask))
+            .collect();
+        let answer = call.wait(fiber);
+        for (dir, call) in dirs.iter().zip(attributes) {
+            let told = call.and_then(|call| answer_as!(call.wait(fiber)?, Getattr));
+            // Who does not know them asks again.
+            if let Ok((told, _)) = told {
+                dir.update(&told.attr, asked);
+            }
+        }
+        answer
     }
 
     pub(super) fn new_fid(&self) -> u32 {
@@ -231,7 +262,8 @@ impl Client {
         if self.is_plain() {
             return self.create_plain(fiber, new);
         }
-        let (newfid, NewFile { dir: dfid, mode, uid, gid, .. }) = (self.new_fid(), new);
+        let (dfid, newfid) = (new.dir.fid(fiber)?, self.new_fid());
+        let NewFile { mode, uid, gid, .. } = new;
         // A file without a name must stay linkable: no EXCL.
         let (name, kind) = match new.name {
             Some(name) => (text(name.as_bytes())?, OpenFlags::EXCL),
@@ -239,7 +271,8 @@ impl Client {
         };
         let open = OpenHow { newfid: NOFID, flags: OpenFlags::RDWR | kind, donate: true };
         let ask = p9::Tcreatex { dfid, name, newfid, mode, uid, gid, open };
-        let answer = self.call(fiber, ask).inspect_err(|_| self.give_back(newfid))?;
+        let dirs = if new.name.is_some() { &[new.dir][..] } else { &[] };
+        let answer = self.change(fiber, ask, dirs).inspect_err(|_| self.give_back(newfid))?;
         let (answer, fd) = answer_as!(answer, Createx)?;
         let file = host_file(fd, true);
         let opened = file.map(|file| Opened { file: Some(file), fid: NOFID });
@@ -253,21 +286,27 @@ impl Client {
         new: NewFile<'_>,
         what: NewSpecial<'_>,
     ) -> Result<(Attr, u32), Errno> {
-        let NewFile { dir: dfid, mode, uid, gid, .. } = new;
+        let NewFile { dir, mode, uid, gid, .. } = new;
         let named = new.name.ok_or(Errno::EINVAL)?;
         if self.is_plain() {
             return self.make_plain(fiber, (new, named), what);
         }
+        let dfid = dir.fid(fiber)?;
         let (name, newfid) = (text(named.as_bytes())?, self.new_fid());
+        let dirs = &[dir];
         let answer = match what {
-            NewSpecial::Dir => self.call(fiber, p9::Tmkdirx { dfid, name, newfid, mode, uid, gid }),
+            NewSpecial::Dir => {
+                self.change(fiber, p9::Tmkdirx { dfid, name, newfid, mode, uid, gid }, dirs)
+            }
             NewSpecial::Symlink(target) => {
                 let symtgt = text(target)?;
-                self.call(fiber, p9::Tsymlinkx { dfid, name, newfid, symtgt, uid, gid })
+                let ask = p9::Tsymlinkx { dfid, name, newfid, symtgt, uid, gid };
+                self.change(fiber, ask, dirs)
             }
             NewSpecial::Node(kind, major, minor) => {
                 let mode = kind | mode;
-                self.call(fiber, p9::Tmknodx { dfid, name, newfid, mode, major, minor, uid, gid })
+                let ask = p9::Tmknodx { dfid, name, newfid, mode, major, minor, uid, gid };
+                self.change(fiber, ask, dirs)
             }
         };
         match answer.inspect_err(|_| self.give_back(newfid))? {
@@ -282,39 +321,43 @@ impl Client {
         &self,
         fiber: &Fiber<'_>,
         fid: u32,
-        (dfid, name): (u32, &Name),
+        (dir, name): (&Node, &Name),
     ) -> Result<(), Errno> {
-        let name = text(name.as_bytes())?;
-        self.call(fiber, p9::Tlink { dfid, fid, name }).map(drop)
+        let (dfid, name) = (dir.fid(fiber)?, text(name.as_bytes())?);
+        self.change(fiber, p9::Tlink { dfid, fid, name }, &[dir]).map(drop)
     }
 
     pub(super) fn unlink(
         &self,
         fiber: &Fiber<'_>,
-        (dirfid, name): (u32, &Name),
-        dir: bool,
+        (dir, name): (&Node, &Name),
+        is_dir: bool,
     ) -> Result<(), Errno> {
-        let (name, flags) = (text(name.as_bytes())?, if dir { AT_REMOVEDIR } else { 0 });
-        self.call(fiber, p9::Tunlinkat { dirfid, name, flags }).map(drop)
+        let (dirfid, name) = (dir.fid(fiber)?, text(name.as_bytes())?);
+        let flags = if is_dir { AT_REMOVEDIR } else { 0 };
+        self.change(fiber, p9::Tunlinkat { dirfid, name, flags }, &[dir]).map(drop)
     }
 
     /// renameat2(2); `flags` are its own.
     pub(super) fn rename(
         &self,
         fiber: &Fiber<'_>,
-        (olddirfid, from): (u32, &Name),
-        (newdirfid, to): (u32, &Name),
+        (from_dir, from): (&Node, &Name),
+        (to_dir, to): (&Node, &Name),
         flags: u32,
     ) -> Result<(), Errno> {
+        let (olddirfid, newdirfid) = (from_dir.fid(fiber)?, to_dir.fid(fiber)?);
         let (oldname, newname) = (text(from.as_bytes())?, text(to.as_bytes())?);
+        let dirs = &[from_dir, to_dir];
         if !self.is_plain() {
             let ask = p9::Trenamex { olddirfid, oldname, newdirfid, newname, flags };
-            return self.call(fiber, ask).map(drop);
+            return self.change(fiber, ask, dirs).map(drop);
         }
         if flags != 0 {
             return Err(Errno::EINVAL);
         }
-        self.call(fiber, p9::Trenameat { olddirfid, oldname, newdirfid, newname }).map(drop)
+        let ask = p9::Trenameat { olddirfid, oldname, newdirfid, newname };
+        self.change(fiber, ask, dirs).map(drop)
     }
 
     pub(super) fn read_link(&self, fiber: &Fiber<'_>, fid: u32) -> Result<Vec<u8>, Errno> {

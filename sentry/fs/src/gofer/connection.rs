@@ -59,12 +59,31 @@ enum Waiter {
 
 /// A request whose answer a fiber waits for.
 #[derive(Debug)]
-struct Call {
+pub(super) struct Call {
     entity: Arc<Entity>,
     answer: Mutex<Option<Result<Answer, Errno>>>,
 }
 
 impl Call {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// The answer's error number; `EIO` if the connection is lost.
+    pub(super) fn wait(&self, fiber: &Fiber<'_>) -> Result<Answer, Errno> {
+        loop {
+            let answer = self.answer.lock().take();
+            match answer {
+                Some(Ok((RMessage::Lerror(error), _))) => {
+                    let number = i32::try_from(error.ecode).unwrap_or(0);
+                    return Err(Errno::from_raw(number));
+                }
+                Some(answer) => return answer,
+                None => fiber.block_through(),
+            }
+        }
+    }
+
     fn finish(&self, answer: Result<Answer, Errno>) {
         *self.answer.lock() = Some(answer);
         self.entity.wake();
@@ -111,20 +130,22 @@ impl Connection {
         fiber: &Fiber<'_>,
         request: impl Into<TMessage>,
     ) -> Result<Answer, Errno> {
-        let request = request.into();
+        self.start(fiber, request)?.wait(fiber)
+    }
+
+    /// Sends a request whose answer the same fiber waits for later.
+    ///
+    /// # Errors
+    ///
+    /// `EIO` if the connection is lost.
+    pub(super) fn start(
+        &self,
+        fiber: &Fiber<'_>,
+        request: impl Into<TMessage>,
+    ) -> Result<Arc<Call>, Errno> {
         let call = Arc::new(Call { entity: Arc::clone(fiber.entity()), answer: Mutex::new(None) });
-        self.send(&request, Waiter::Call(Arc::clone(&call)))?;
-        loop {
-            let answer = call.answer.lock().take();
-            match answer {
-                Some(Ok((RMessage::Lerror(error), _))) => {
-                    let number = i32::try_from(error.ecode).unwrap_or(0);
-                    return Err(Errno::from_raw(number));
-                }
-                Some(answer) => return answer,
-                None => fiber.block_through(),
-            }
-        }
+        self.send(&request.into(), Waiter::Call(Arc::clone(&call)))?;
+        Ok(call)
     }
 
     /// Sends a request whose answer does not matter.

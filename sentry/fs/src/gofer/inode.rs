@@ -252,16 +252,6 @@ impl Node {
         self.state.lock().owner_stale = true;
     }
 
-    /// We changed entries of this directory; with them its number of links. The times are ours
-    /// until the inode is asked for anew: else each new file would cost another question.
-    pub(super) fn entries_changed(&self, links: i32) {
-        let now = crate::base::now();
-        let mut state = self.state.lock();
-        state.changed_ns = host::clock::monotonic_ns();
-        state.metadata.nlink = state.metadata.nlink.saturating_add_signed(links);
-        (state.metadata.mtime, state.metadata.ctime) = (now, now);
-    }
-
     /// Attributes as they are known; `None` if the Gofer has to be asked.
     fn known(&self) -> Option<Metadata> {
         let state = *self.state.lock();

@@ -77,7 +77,7 @@ impl Client {
         new: NewFile<'_>,
     ) -> Result<(Attr, u32, Option<Opened>), Errno> {
         let named = new.name.ok_or(Errno::EOPNOTSUPP)?;
-        let open = self.bind(fiber, new.dir, None)?;
+        let open = self.bind(fiber, new.dir.fid(fiber)?, None)?;
         let flags = OpenFlags::RDWR | OpenFlags::CREATE | OpenFlags::EXCL;
         let (name, mode, gid) = (text(named.as_bytes())?, new.mode, new.gid);
         self.call(fiber, p9::Tlcreate { fid: open, name, flags, mode, gid })
@@ -93,7 +93,8 @@ impl Client {
         (new, named): (NewFile<'_>, &Name),
         what: NewSpecial<'_>,
     ) -> Result<(Attr, u32), Errno> {
-        let NewFile { dir: dfid, mode, gid, .. } = new;
+        let NewFile { mode, gid, .. } = new;
+        let dfid = new.dir.fid(fiber)?;
         let name = text(named.as_bytes())?;
         match what {
             NewSpecial::Dir => self.call(fiber, p9::Tmkdir { dfid, name, mode, gid })?,
@@ -111,7 +112,8 @@ impl Client {
 
     /// Finds what was just made, and gives it to its owner.
     fn made(&self, fiber: &Fiber<'_>, new: NewFile<'_>, name: &Name) -> Result<(Attr, u32), Errno> {
-        let fid = self.bind(fiber, new.dir, Some(name))?;
+        new.dir.changed();
+        let fid = self.bind(fiber, new.dir.fid(fiber)?, Some(name))?;
         let attr = self.attributes(fiber, fid)?;
         if attr.uid == new.uid {
             return Ok((attr, fid));

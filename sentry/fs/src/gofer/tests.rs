@@ -230,6 +230,31 @@ fn owner_and_mode_are_what_the_gofer_says_also_while_the_file_is_open() {
 }
 
 #[test]
+fn a_directory_has_the_times_of_the_host_as_soon_as_its_entries_change() {
+    use std::os::unix::fs::MetadataExt;
+    let (dir, world) = tree(Caching::Exclusive, |_| {});
+    let host = dir.path().to_owned();
+    world.run(move |cx, _| {
+        let root = find(cx, "/").unwrap().inode().clone();
+        let check = |what: &str| {
+            let (ours, theirs) = (root.metadata(cx).unwrap(), fs::metadata(&host).unwrap());
+            assert_eq!((ours.mtime.sec, ours.mtime.nsec), (theirs.mtime(), theirs.mtime_nsec()));
+            assert_eq!((ours.ctime.sec, ours.ctime.nsec), (theirs.ctime(), theirs.ctime_nsec()));
+            assert_eq!(u64::from(ours.nlink), theirs.nlink(), "{what}");
+        };
+        put(cx, "/f", b"");
+        check("a new file");
+        cx.make(cx.root, b"/d", NewNode::Dir, 0o755).unwrap();
+        check("a new directory");
+        cx.rename((cx.root, b"/f"), (cx.root, b"/d/f"), RenameFlags::default()).unwrap();
+        check("a move");
+        cx.remove(cx.root, b"/d/f", false).unwrap();
+        cx.remove(cx.root, b"/d", true).unwrap();
+        check("a removal");
+    });
+}
+
+#[test]
 fn a_read_only_tree_refuses_changes() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("f"), "x").unwrap();
