@@ -198,7 +198,7 @@ impl Kernel {
                 argv: new.exec.argv,
                 envp: new.exec.envp,
                 limits: new.limits,
-                creds: Arc::new(new.creds.clone()),
+                creds: Arc::new(new.creds),
             },
         )?;
         tracing::debug!(program = %String::from_utf8_lossy(&name), "loaded");
@@ -216,7 +216,7 @@ impl Kernel {
             mm: loaded.mm,
             files: new.files,
             fs: new.fs,
-            creds: Arc::new(new.creds),
+            creds: Arc::new(loaded.creds),
             user,
             name: loaded.name,
             blocked: abi::SigSet::EMPTY,
