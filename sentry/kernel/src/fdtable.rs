@@ -90,6 +90,16 @@ impl FdTable {
         Ok(fd)
     }
 
+    /// True if a number below `limit` is free: for calls that must not take what they could not
+    /// hand out (accept(2)).
+    #[must_use]
+    pub fn has_room(&self, limit: u64) -> bool {
+        let slots = self.slots.read();
+        let from = slots.lowest_free;
+        let taken = slots.by_number.iter().skip(from).take_while(|slot| slot.is_some()).count();
+        ((from + taken) as u64) < limit.min(FD_MAX)
+    }
+
     /// Puts `file` at `fd` (dup2(2)); returns what was there, which the caller must release with
     /// [`FdTable::closed`].
     ///

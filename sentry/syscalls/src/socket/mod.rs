@@ -11,7 +11,7 @@ use abi::{
     Errno,
     socket::kind::{SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_TYPE_MASK},
 };
-use kernel::{Cx, SysResult};
+use kernel::{Cx, Resource, SysResult};
 use net::{Namespace, Shutdown, Socket};
 use vfs::OpenFile;
 
@@ -145,6 +145,9 @@ fn accept4(cx: &mut Cx<'_>, args: Args) -> SysResult {
 
 fn accept_with(cx: &Cx<'_>, args: Args, flags: u32) -> SysResult {
     let opened = Opened::get(cx, args.i32(0))?;
+    if !cx.files.has_room(cx.process().limits.lock().soft(Resource::Nofile)) {
+        return Err(Errno::EMFILE);
+    }
     let env = cx.env();
     let file =
         opened.socket()?.accept(&env.ctx(), opened.is_nonblocking(), flags & SOCK_NONBLOCK)?;
