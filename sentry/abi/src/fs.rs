@@ -76,12 +76,14 @@ pub const fn make_dev(major: u32, minor: u32) -> u64 {
 
 /// The major number of a device.
 #[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "the masks leave 32 bits")]
 pub const fn dev_major(dev: u64) -> u32 {
     (((dev >> 32) & 0xffff_f000) | ((dev >> 8) & 0xfff)) as u32
 }
 
 /// The minor number of a device.
 #[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "the masks leave 32 bits")]
 pub const fn dev_minor(dev: u64) -> u32 {
     (((dev >> 12) & 0xffff_ff00) | (dev & 0xff)) as u32
 }

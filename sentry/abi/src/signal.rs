@@ -141,8 +141,7 @@ impl SigSet {
     /// Every signal.
     pub const ALL: Self = Self(u64::MAX);
     /// `SIGKILL` and `SIGSTOP`.
-    pub const UNBLOCKABLE: Self =
-        Self::of(Signal::SIGKILL).union(Self::of(Signal::SIGSTOP));
+    pub const UNBLOCKABLE: Self = Self::of(Signal::SIGKILL).union(Self::of(Signal::SIGSTOP));
 
     /// The set of one signal.
     #[must_use]
@@ -194,8 +193,18 @@ impl fmt::Debug for SigSet {
 }
 
 /// `struct kernel_sigaction` of x86-64.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    zerocopy::FromBytes,
+    zerocopy::IntoBytes,
+    zerocopy::Immutable,
+    zerocopy::KnownLayout,
+)]
 #[repr(C)]
 pub struct SigAction {
     /// Address, or [`SigAction::DEFAULT`] or [`SigAction::IGNORE`].
@@ -288,7 +297,7 @@ pub enum SigFields {
     Poll { band: i64, fd: i32 },
     /// From seccomp(2).
     Sys { addr: u64, number: i32, arch: u32 },
-    /// Bytes 16 to 127 as rt_sigqueueinfo(2) gave them.
+    /// Bytes 16 to 127 as `rt_sigqueueinfo(2)` gave them.
     Raw([u8; 112]),
 }
 
@@ -364,7 +373,7 @@ impl SigInfo {
         out
     }
 
-    /// As rt_sigqueueinfo(2) gives it, for `signal`.
+    /// As `rt_sigqueueinfo(2)` gives it, for `signal`.
     #[must_use]
     pub fn from_bytes(signal: Signal, bytes: &[u8; Self::BYTES]) -> Self {
         let word = |at: usize| {

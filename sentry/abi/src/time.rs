@@ -1,4 +1,4 @@
-//! Points in time and spans (clock_gettime(2)).
+//! Points in time and spans (`clock_gettime(2)`).
 
 /// `struct timespec`.
 #[derive(

@@ -93,7 +93,7 @@ impl Credentials {
     }
 
     /// Decides access to a file by owner, group and mode bits, as Linux does without ACLs
-    /// (path_resolution(7)): `wanted` has the bits 4 read, 2 write, 1 execute or search.
+    /// (`path_resolution(7)`): `wanted` has the bits 4 read, 2 write, 1 execute or search.
     #[must_use]
     pub fn may_access(&self, uid: u32, gid: u32, mode: u32, wanted: u32) -> bool {
         let granted = if self.fsuid == uid {

@@ -63,7 +63,7 @@ pub trait File: Any + state::Object + fmt::Debug {
         Err(Errno::EINVAL)
     }
 
-    /// Writes at `offset` (which a stream ignores). RLIMIT_FSIZE was applied by the caller.
+    /// Writes at `offset` (which a stream ignores). `RLIMIT_FSIZE` was applied by the caller.
     ///
     /// # Errors
     ///
@@ -135,7 +135,7 @@ pub trait File: Any + state::Object + fmt::Debug {
         None
     }
 
-    /// Until when a call that starts now may wait (CLOCK_MONOTONIC), for sockets with a time-out
+    /// Until when a call that starts now may wait (`CLOCK_MONOTONIC`), for sockets with a time-out
     /// of their own (socket(7), `SO_RCVTIMEO`). Such a call is not restarted after a signal.
     fn deadline_ns(&self, cx: &Ctx<'_>, writing: bool) -> Option<u64> {
         let _ = (cx, writing);

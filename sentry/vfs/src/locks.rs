@@ -169,7 +169,6 @@ impl LockTable {
     }
 
     /// `Err` inside `Ok`: who stands against it, and where to wait.
-    #[expect(clippy::type_complexity, reason = "one caller, which takes it apart at once")]
     fn try_set(
         &self,
         key: FileKey,

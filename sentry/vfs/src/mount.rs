@@ -228,7 +228,6 @@ impl MountNamespace {
     }
 
     /// A copy for a new namespace (`CLONE_NEWNS`), and the way from old places to new ones.
-    #[must_use]
     pub fn duplicate(&self) -> (Arc<Self>, impl Fn(&Path) -> Path) {
         let old = self.list();
         let next_id = AtomicU64::new(self.next_id.load(Ordering::Relaxed));

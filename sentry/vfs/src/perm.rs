@@ -1,4 +1,4 @@
-//! Permission checks (path_resolution(7), inode(7)).
+//! Permission checks (`path_resolution(7)`, inode(7)).
 
 use abi::{Errno, fs::mode};
 use auth::Capability;

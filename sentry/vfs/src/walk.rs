@@ -1,4 +1,4 @@
-//! Path walk (path_resolution(7)).
+//! Path walk (`path_resolution(7)`).
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::{Ctx, Dentry, Name, Path, perm};
 
 /// Longest path (`PATH_MAX`, with its NUL).
 const PATH_MAX_BYTES: usize = 4096;
-/// Most symbolic links followed in one walk (path_resolution(7)).
+/// Most symbolic links followed in one walk (`path_resolution(7)`).
 const LINKS_MAX: u32 = 40;
 
 /// How to walk. The default follows a link at the end.
@@ -58,7 +58,7 @@ impl Ctx<'_> {
     ///
     /// # Errors
     ///
-    /// As path_resolution(7); `ENOENT` for an empty path.
+    /// As `path_resolution(7)`; `ENOENT` for an empty path.
     pub fn lookup(&self, start: &Path, path: &[u8], flags: LookupFlags) -> Result<Path, Errno> {
         let mut walk = self.walk_from(start, path, flags)?;
         walk.run(path, true)?;
@@ -69,7 +69,7 @@ impl Ctx<'_> {
     ///
     /// # Errors
     ///
-    /// As path_resolution(7).
+    /// As `path_resolution(7)`.
     pub fn lookup_parent(
         &self,
         start: &Path,
@@ -105,7 +105,7 @@ impl Ctx<'_> {
         let root = if confined { start.clone() } else { self.root.clone() };
         let mut walk = Walk { cx: self, flags, root, here: start.clone(), links_left: LINKS_MAX };
         if path.starts_with(b"/") {
-            walk.to_root()?;
+            walk.restart_at_root()?;
         }
         Ok(walk)
     }
@@ -121,7 +121,7 @@ fn split(path: &[u8]) -> (&[u8], &[u8], bool) {
 }
 
 impl Walk<'_> {
-    fn to_root(&mut self) -> Result<(), Errno> {
+    fn restart_at_root(&mut self) -> Result<(), Errno> {
         if self.flags.beneath {
             return Err(Errno::EXDEV);
         }
@@ -151,7 +151,7 @@ impl Walk<'_> {
             rest = match target {
                 Some(mut text) => {
                     if text.starts_with(b"/") {
-                        self.to_root()?;
+                        self.restart_at_root()?;
                     }
                     text.extend_from_slice(after);
                     text
