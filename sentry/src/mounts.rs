@@ -5,7 +5,7 @@ use std::sync::Arc;
 use abi::Errno;
 use auth::Credentials;
 use control::Report;
-use fs::{Shared, devfs, devpts::Devpts, tmpfs};
+use fs::{Shared, devfs, devpts::Devpts, sysfs, tmpfs};
 use kernel::{FsContext, Kernel};
 use sched::Fiber;
 use vfs::{
@@ -134,7 +134,13 @@ fn make(
             let (fs, root) = fs::procfs::Procfs::new(kernel, shared);
             Ok((fs, root))
         }
-        MountKind::Sysfs | MountKind::Devpts | MountKind::Cgroup => {
+        MountKind::Sysfs => {
+            let options = tmpfs::Options { mode: 0o555, ..tmpfs::Options::default() };
+            let (fs, root) = tmpfs::Tmpfs::with_kind(shared, options, "sysfs")?;
+            sysfs::populate(cx, &root, kernel.sched.executors())?;
+            Ok((fs, root))
+        }
+        MountKind::Devpts | MountKind::Cgroup => {
             memory(tmpfs::Options { mode: 0o555, ..tmpfs::Options::default() })
         }
     }

@@ -12,6 +12,7 @@ pub mod pipefs;
 pub mod procfs;
 #[cfg(test)]
 mod testing;
+pub mod sysfs;
 pub mod tmpfs;
 
 pub use base::{Device, DeviceKind, Devices, MemoryFile, Root, Shared, pipe::PipeEnd};
