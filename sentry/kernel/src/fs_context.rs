@@ -89,7 +89,7 @@ impl FsContext {
         creds: Arc<Credentials>,
         task: Option<&Arc<Task>>,
     ) -> FsEnv<'f> {
-        let task = task.map(|task| -> Arc<dyn Any + Send + Sync> { task.clone() });
+        let task = task.map(|task| Arc::clone(task) as Arc<dyn Any + Send + Sync>);
         FsEnv { fiber, creds, task, inner: self.0.lock().clone() }
     }
 }

@@ -90,7 +90,7 @@ impl FutexTable {
         let waiter = Arc::new(Waiter {
             entity: cx.fiber.entity().clone(),
             woken: AtomicBool::new(false),
-            key: Mutex::new(key.clone()),
+            key: Mutex::new(key),
             bitset,
         });
         self.queues.lock().entry(key).or_default().push_back(waiter.clone());
@@ -116,7 +116,7 @@ impl FutexTable {
     /// Takes a waiter out; false if a waker was faster.
     fn remove(&self, waiter: &Arc<Waiter>) -> bool {
         let mut queues = self.queues.lock();
-        let key = waiter.key.lock().clone();
+        let key = *waiter.key.lock();
         let Some(queue) = queues.get_mut(&key) else { return false };
         let Some(at) = queue.iter().position(|other| Arc::ptr_eq(other, waiter)) else {
             return false;
@@ -195,8 +195,8 @@ impl FutexTable {
         let mut queues = self.queues.lock();
         while moved < move_count {
             let Some(waiter) = queues.get_mut(from).and_then(VecDeque::pop_front) else { break };
-            *waiter.key.lock() = to.clone();
-            queues.entry(to.clone()).or_default().push_back(waiter);
+            *waiter.key.lock() = *to;
+            queues.entry(*to).or_default().push_back(waiter);
             moved += 1;
         }
         if queues.get(from).is_some_and(VecDeque::is_empty) {
@@ -205,7 +205,7 @@ impl FutexTable {
         Ok((woken, moved))
     }
 
-    /// Waits for a wake at any of several words (futex_waitv(2)); returns the index.
+    /// Waits for a wake at any of several words (`futex_waitv(2)`); returns the index.
     ///
     /// # Errors
     ///
@@ -257,7 +257,7 @@ impl FutexTable {
         self.queues.lock().values().map(VecDeque::len).sum()
     }
 
-    /// Walks the robust list of an ending task (set_robust_list(2)): marks its futexes
+    /// Walks the robust list of an ending task (`set_robust_list(2)`): marks its futexes
     /// "owner died" and wakes one waiter of each. The list lies in application memory: it may be
     /// forged, endless or gone.
     pub(crate) fn release_robust(&self, cx: &Cx<'_>) {

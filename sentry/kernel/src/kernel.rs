@@ -76,7 +76,7 @@ pub struct Kernel {
     pub futexes: FutexTable,
     /// Pages of the vDSO.
     pub vdso: Option<Arc<crate::loader::Vdso>>,
-    /// CLOCK_MONOTONIC nanoseconds at which the sandbox started.
+    /// `CLOCK_MONOTONIC` nanoseconds at which the sandbox started.
     pub boot_ns: u64,
     /// What file systems share, set and known by `fs`.
     #[state(skip)]

@@ -45,9 +45,8 @@ pub struct Process {
     pub times: CpuTimes,
 }
 
-/// CPU times that outlive tasks.
+/// CPU times that outlive tasks; each field is the time of its name (times(2)).
 #[derive(Debug, Default, state::Save, state::Load)]
-#[expect(missing_docs, reason = "each field is the time of its name, times(2)")]
 pub struct CpuTimes {
     pub ended_user_ns: AtomicU64,
     pub ended_system_ns: AtomicU64,

@@ -1,4 +1,4 @@
-//! Host and domain name (uts_namespaces(7)).
+//! Host and domain name (`uts_namespaces(7)`).
 
 /// The names of a UTS namespace, at most 64 bytes each.
 #[derive(Clone, Debug, PartialEq, Eq, state::Save, state::Load)]

@@ -20,4 +20,10 @@ pub(crate) fn savable(r: state::Registry) -> state::Registry {
         .view::<crate::base::OpenMemoryFile<memfd::Memfd>, dyn vfs::File>(|weak| weak)
         .object::<EventFd>()
         .view::<EventFd, dyn vfs::File>(|weak| weak)
+        .object::<TimerFd>()
+        .view::<TimerFd, dyn vfs::File>(|weak| weak)
+        .object::<SignalFd>()
+        .view::<SignalFd, dyn vfs::File>(|weak| weak)
+        .object::<Epoll>()
+        .view::<Epoll, dyn vfs::File>(|weak| weak)
 }

@@ -22,7 +22,7 @@ const RECORD_BYTES: usize = 128;
 ///
 /// On Linux a child that inherits it reads its own signals. Here the signals stay those of its
 /// maker, and another process can't read: `EINVAL`.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct SignalFd {
     wanted: Mutex<SigSet>,
     process: Arc<Process>,
@@ -125,8 +125,6 @@ fn record(info: &SigInfo) -> [u8; RECORD_BYTES] {
     }
     out
 }
-
-state::cannot_save!(SignalFd);
 
 impl File for SignalFd {
     fn read(&self, cx: &Ctx<'_>, dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {

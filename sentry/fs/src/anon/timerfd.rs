@@ -12,7 +12,8 @@ use abi::{
         poll::{POLLIN, POLLRDNORM},
     },
 };
-use sched::{Fire, Mutex, TimerId, WaitQueue};
+use sched::{Fire, Mutex, Sched, TimerId, WaitQueue};
+use state::{Load, Reader, Save, Schema, Writer, print};
 use vfs::{Ctx, Dst, File, Inode, OpenFile};
 
 use crate::{Shared, base::AnonInode};
@@ -23,7 +24,7 @@ const ABSTIME: u32 = 1;
 const CANCEL_ON_SET: u32 = 2;
 
 /// A clock that timers can go by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 #[expect(missing_docs, reason = "each is the clock of its name, clock_gettime(2)")]
 pub enum TimerClock {
     Realtime,
@@ -75,13 +76,14 @@ pub struct TimerFd {
 
 /// As on Linux nothing is armed between an expiration and the read that takes it: later
 /// expirations are counted by the clock, however short the interval.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 struct State {
     me: Weak<TimerFd>,
     /// The next expiration that was not read, in `CLOCK_MONOTONIC`; `None`: disarmed.
     deadline_ns: Option<u64>,
     /// 0: once.
     interval_ns: u64,
+    #[state(skip)]
     armed: Option<TimerId>,
 }
 
@@ -109,8 +111,8 @@ pub fn timerfd(
 }
 
 impl State {
-    fn arm(&mut self, cx: &Ctx<'_>) {
-        let timers = cx.fiber.sched().timers();
+    fn arm(&mut self, sched: &Sched) {
+        let timers = sched.timers();
         if let Some(old) = self.armed.take() {
             timers.cancel(old);
         }
@@ -165,7 +167,7 @@ impl TimerFd {
         let old = state.setting(now);
         state.deadline_ns = (value != 0).then(|| now.saturating_add(left));
         state.interval_ns = interval_ns;
-        state.arm(cx);
+        state.arm(cx.fiber.sched());
         Ok(old)
     }
 
@@ -182,7 +184,36 @@ impl Fire for TimerFd {
     }
 }
 
-state::cannot_save!(TimerFd);
+impl Schema for TimerFd {
+    const NAME: &'static str = "TimerFd";
+}
+
+impl Save for TimerFd {
+    const PRINT: u64 = print::mix(print::text("clock, inode; state"), State::PRINT);
+
+    fn save(&self, w: &mut Writer<'_>) -> state::Result<()> {
+        self.clock.save(w)?;
+        self.inode.save(w)
+    }
+
+    fn save_late(&self, w: &mut Writer<'_>) -> state::Result<()> {
+        self.state.save_late(w)
+    }
+}
+
+/// The scheduler of the new sandbox is to look at it.
+impl Load for TimerFd {
+    fn load(r: &mut Reader<'_>) -> state::Result<Self> {
+        let (clock, state, queue) = (Load::load(r)?, Mutex::default(), WaitQueue::new());
+        Ok(Self { clock, state, queue, inode: Load::load(r)? })
+    }
+
+    fn fill(&self, r: &mut Reader<'_>) -> state::Result<()> {
+        self.state.fill(r)?;
+        self.state.lock().arm(&*r.given::<Sched>()?);
+        Ok(())
+    }
+}
 
 impl File for TimerFd {
     fn read(&self, cx: &Ctx<'_>, dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {

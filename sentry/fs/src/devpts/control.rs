@@ -1,4 +1,4 @@
-//! ioctl(2) on terminals (ioctl_tty(2)).
+//! ioctl(2) on terminals (`ioctl_tty(2)`).
 
 use std::sync::Arc;
 

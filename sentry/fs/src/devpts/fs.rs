@@ -165,12 +165,11 @@ impl Inode for RootInode {
     }
 }
 
-#[derive(Debug)]
-struct Directory {
+#[derive(Debug, state::Save, state::Load)]
+#[state(name = "devpts::Directory")]
+pub(crate) struct Directory {
     inode: Arc<RootInode>,
 }
-
-state::cannot_save!(Directory);
 
 impl File for Directory {
     fn seekable(&self) -> bool {

@@ -16,7 +16,7 @@ pub(super) const INPUT_MAX: usize = 4096;
 pub(super) const OUTPUT_MAX: usize = 16_384;
 
 /// The state of a terminal.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub(super) struct Line {
     pub(super) termios: Termios,
     /// Bytes that the slave may read; complete lines in canonical mode.

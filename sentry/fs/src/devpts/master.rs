@@ -24,7 +24,7 @@ use super::{
 const CHUNK_BYTES: usize = 4096;
 
 /// The master end: what a terminal emulator, or the relay to a terminal outside, holds.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct Master {
     terminal: Arc<Terminal>,
     fs: Weak<Devpts>,
@@ -47,6 +47,7 @@ impl Master {
     }
 
     /// Takes what the slave has written: for a relay outside of any task.
+    #[must_use]
     pub fn take_output(&self, max: usize) -> Vec<u8> {
         let bytes = {
             let mut state = self.terminal.state.lock();
@@ -80,8 +81,6 @@ impl Master {
         Ok(1 + dst.put(&bytes)?)
     }
 }
-
-state::cannot_save!(Master);
 
 impl File for Master {
     fn read(&self, _cx: &Ctx<'_>, dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {

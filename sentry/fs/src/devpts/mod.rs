@@ -28,4 +28,12 @@ pub(crate) fn savable(r: state::Registry) -> state::Registry {
         .view::<fs::PtmxInode, dyn vfs::Inode>(|weak| weak)
         .object::<fs::SlaveInode>()
         .view::<fs::SlaveInode, dyn vfs::Inode>(|weak| weak)
+        .object::<fs::Directory>()
+        .view::<fs::Directory, dyn vfs::File>(|weak| weak)
+        .object::<Terminal>()
+        .view::<Terminal, dyn kernel::ControllingTty>(|weak| weak)
+        .object::<Master>()
+        .view::<Master, dyn vfs::File>(|weak| weak)
+        .object::<Slave>()
+        .view::<Slave, dyn vfs::File>(|weak| weak)
 }

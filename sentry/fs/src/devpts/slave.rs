@@ -22,7 +22,7 @@ use super::{
 const CHUNK_BYTES: usize = 4096;
 
 /// The slave end: what programs read and write.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct Slave {
     terminal: Arc<Terminal>,
     inode: Arc<dyn Inode>,
@@ -64,8 +64,6 @@ impl Slave {
         &self.terminal
     }
 }
-
-state::cannot_save!(Slave);
 
 impl Slave {
     /// A read without a least number of bytes: it waits for `VTIME`, in tenths of a second

@@ -14,15 +14,17 @@ use vfs::Ctx;
 use super::line::Line;
 
 /// A pseudo-terminal.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct Terminal {
     pub(super) index: u32,
     pub(super) state: Mutex<State>,
+    #[state(skip)]
     pub(super) master_queue: WaitQueue,
+    #[state(skip)]
     pub(super) slave_queue: WaitQueue,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub(super) struct State {
     pub(super) line: Line,
     /// Rows, columns, and the size in pixels.
@@ -161,8 +163,6 @@ impl Terminal {
 pub(super) fn caller<'a>(cx: &Ctx<'a>) -> Option<&'a Task> {
     cx.task.and_then(|task| (**task).downcast_ref::<Task>())
 }
-
-state::cannot_save!(Terminal);
 
 impl ControllingTty for Terminal {
     fn hang_up(&self) {

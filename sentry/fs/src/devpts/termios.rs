@@ -1,7 +1,7 @@
 //! Terminal attributes (termios(3)).
 
 /// `struct termios` of the kernel: four words of flags, the line discipline, 19 characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub(super) struct Termios {
     pub(super) iflag: u32,
     pub(super) oflag: u32,
@@ -21,7 +21,6 @@ pub(super) const ICRNL: u32 = 0o400;
 pub(super) const IUCLC: u32 = 0o1000;
 pub(super) const IXON: u32 = 0o2000;
 pub(super) const IXANY: u32 = 0o4000;
-pub(super) const IMAXBEL: u32 = 0o20000;
 pub(super) const IUTF8: u32 = 0o40000;
 
 pub(super) const OPOST: u32 = 0o1;

@@ -125,8 +125,7 @@ fn on_fiber<R: Send + 'static>(
         let value = work(fiber);
         *result.lock() = Some(value);
     }));
-    let value = place.lock().take();
-    value
+    place.lock().take()
 }
 
 impl Tree {

@@ -21,7 +21,7 @@ use crate::Shared;
 
 /// Bytes moved at once.
 const CHUNK_BYTES: usize = 64 << 10;
-/// `TCGETS`, `TIOCGWINSZ`, `FIONREAD` (ioctl_tty(2)).
+/// `TCGETS`, `TIOCGWINSZ`, `FIONREAD` (`ioctl_tty(2)`).
 const TCGETS: u32 = 0x5401;
 const TIOCGWINSZ: u32 = 0x5413;
 

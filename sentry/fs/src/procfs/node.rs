@@ -64,7 +64,7 @@ pub(super) struct NamespaceName(pub(super) &'static str);
 
 state::savable_as! {
     NamespaceName as u8,
-        |name| NAMESPACES.iter().position(|other| *other == name.0).map_or(0, |at| at as u8),
+        |name| (0..).zip(NAMESPACES).find(|(_, other)| *other == name.0).map_or(0, |(at, _)| at),
         |at| NAMESPACES.get(usize::from(at)).copied().map(NamespaceName),
         "no such namespace";
 }

@@ -139,9 +139,9 @@ pub(super) fn status(fs: &Procfs, pid: Pid) -> Result<String, Errno> {
     let mut text = String::new();
     let (letter, word) = is.state();
     let tgid = is.process.pid;
-    let _ = write!(text, "Name:\t{}\n", is.name());
+    let _ = writeln!(text, "Name:\t{}", is.name());
     if let Some(task) = &is.task {
-        let _ = write!(text, "Umask:\t{:04o}\n", task.fs().umask());
+        let _ = writeln!(text, "Umask:\t{:04o}", task.fs().umask());
     }
     let _ = write!(
         text,

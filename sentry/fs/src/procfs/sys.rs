@@ -1,4 +1,4 @@
-//! `/proc/sys`: settings of the kernel (proc_sys(5)).
+//! `/proc/sys`: settings of the kernel (`proc_sys(5)`).
 
 use abi::Errno;
 use kernel::{Kernel, Uts};

@@ -101,7 +101,7 @@ const KIND_NAMES: [&str; 2] = ["tmpfs", "devtmpfs"];
 
 state::savable_as! {
     KindName as u8,
-        |kind| KIND_NAMES.iter().position(|name| *name == kind.0).map_or(0, |at| at as u8),
+        |kind| (0..).zip(KIND_NAMES).find(|(_, name)| *name == kind.0).map_or(0, |(at, _)| at),
         |at| KIND_NAMES.get(usize::from(at)).copied().map(KindName),
         "no kind of tmpfs";
 }

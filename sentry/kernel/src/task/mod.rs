@@ -34,16 +34,16 @@ use crate::{
 /// What a system call returns: a value, or an errno.
 pub type SysResult = Result<u64, Errno>;
 
-/// How an interrupted call goes on when restart_syscall(2) is called (deadlines are absolute, so
+/// How an interrupted call goes on when `restart_syscall(2)` is called (deadlines are absolute, so
 /// that nothing is waited for twice).
 #[derive(Clone, Debug, Default, PartialEq, Eq, state::Save, state::Load)]
 pub enum Restart {
     /// Nothing to go on with.
     #[default]
     None,
-    /// nanosleep(2), clock_nanosleep(2): until when, and where the rest goes.
+    /// nanosleep(2), `clock_nanosleep(2)`: until when, and where the rest goes.
     Sleep {
-        /// CLOCK_MONOTONIC, nanoseconds.
+        /// `CLOCK_MONOTONIC`, nanoseconds.
         deadline_ns: u64,
         /// Where to store what is left if interrupted by a handler (null: nowhere).
         rest: UserAddr,
@@ -54,7 +54,7 @@ pub enum Restart {
         fds: UserAddr,
         /// Its length.
         count: u64,
-        /// CLOCK_MONOTONIC, nanoseconds.
+        /// `CLOCK_MONOTONIC`, nanoseconds.
         deadline_ns: Option<u64>,
     },
     /// futex(2) `FUTEX_WAIT` with a relative time-out.
@@ -63,7 +63,7 @@ pub enum Restart {
         addr: UserAddr,
         /// Its expected value.
         value: u32,
-        /// Until when, CLOCK_MONOTONIC.
+        /// Until when, `CLOCK_MONOTONIC`.
         deadline_ns: u64,
         /// `FUTEX_PRIVATE_FLAG` was given.
         private: bool,
@@ -92,9 +92,9 @@ pub struct Task {
     pub restart: Mutex<Restart>,
     /// Its name (prctl(2), `PR_SET_NAME`), NUL-padded.
     pub name: Mutex<[u8; 16]>,
-    /// Set to 0 at its end, and a futex woken there (set_tid_address(2)).
+    /// Set to 0 at its end, and a futex woken there (`set_tid_address(2)`).
     pub clear_child_tid: AtomicU64,
-    /// Head of the list of robust futexes (set_robust_list(2)).
+    /// Head of the list of robust futexes (`set_robust_list(2)`).
     pub robust_list: AtomicU64,
     /// `PR_SET_PDEATHSIG`: signal at the death of its parent (0: none).
     pub parent_death_signal: AtomicU32,
@@ -102,10 +102,10 @@ pub struct Task {
     pub exe: Mutex<Option<vfs::Path>>,
     /// What `/proc/PID/cmdline` and `environ` show: ranges of its memory.
     pub arguments: Mutex<crate::loader::ArgumentRanges>,
-    /// CPUs it may run on (sched_setaffinity(2)), a bit for each; empty: all. Told back, not yet
+    /// CPUs it may run on (`sched_setaffinity(2)`), a bit for each; empty: all. Told back, not yet
     /// obeyed.
     pub affinity: Mutex<Vec<u8>>,
-    /// Start time, CLOCK_MONOTONIC nanoseconds.
+    /// Start time, `CLOCK_MONOTONIC` nanoseconds.
     pub start_ns: u64,
     tid: AtomicU32,
     #[state(skip)]
@@ -407,7 +407,7 @@ impl<'a> Cx<'a> {
         Ok(())
     }
 
-    /// Now, CLOCK_MONOTONIC nanoseconds.
+    /// Now, `CLOCK_MONOTONIC` nanoseconds.
     #[must_use]
     pub fn now_ns(&self) -> u64 {
         self.kernel().sched.now_ns()
@@ -447,7 +447,7 @@ impl<'a> Cx<'a> {
         self.exit.get_or_insert(status);
     }
 
-    /// Ends the process (exit_group(2)).
+    /// Ends the process (`exit_group(2)`).
     pub fn exit_group(&mut self, status: ExitStatus) {
         self.process().kill_all(status);
         let status = self.process().exiting().unwrap_or(status);

@@ -9,7 +9,9 @@ use abi::fs::poll::{POLLERR, POLLHUP};
 use sched::{Listener, Mutex, Notify};
 use vfs::{File, OpenFile};
 
-use super::{EPOLLET, EPOLLEXCLUSIVE, EPOLLONESHOT, EPOLLWAKEUP, Epoll, Interest};
+use super::{
+    EPOLLET, EPOLLEXCLUSIVE, EPOLLONESHOT, EPOLLWAKEUP, Epoll, Interest, checkpoint::Saved,
+};
 
 /// Flags that are no events.
 const FLAGS: u32 = EPOLLET | EPOLLONESHOT | EPOLLWAKEUP | EPOLLEXCLUSIVE;
@@ -88,6 +90,17 @@ impl Item {
     /// The file, unless its last descriptor is closed.
     pub(super) fn file(&self) -> Option<Arc<OpenFile>> {
         self.file.upgrade().filter(|file| file.has_users())
+    }
+
+    pub(super) fn saved(&self) -> Saved {
+        let state = *self.state.lock();
+        Saved {
+            fd: self.key.fd,
+            file: self.file.clone(),
+            interest: state.interest,
+            disabled: state.disabled,
+            queued: self.queued.load(Ordering::Acquire),
+        }
     }
 
     pub(super) fn interest(&self) -> Interest {

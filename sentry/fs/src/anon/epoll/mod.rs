@@ -3,6 +3,7 @@
 //! Lock order: `nesting` of the sandbox -> `items` -> `ready`; a watched file is never asked with
 //! one of them held, and tells us of events with none of its own held.
 
+mod checkpoint;
 mod item;
 mod nesting;
 #[cfg(test)]
@@ -42,7 +43,7 @@ const ITEM_BYTES: u64 = 384;
 const FIRST_SWEEP: usize = 64;
 
 /// What a caller wants to know of a file, and what to be told with it (`struct epoll_event`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, state::Save, state::Load)]
 pub struct Interest {
     /// `EPOLL*` events and flags.
     pub events: u32,
@@ -310,8 +311,6 @@ fn check_exclusive(events: u32, nested: bool) -> Result<(), Errno> {
     let bad = events & EPOLLEXCLUSIVE != 0 && (nested || events & !allowed != 0);
     if bad { Err(Errno::EINVAL) } else { Ok(()) }
 }
-
-state::cannot_save!(Epoll);
 
 impl File for Epoll {
     fn poll(&self) -> u32 {
