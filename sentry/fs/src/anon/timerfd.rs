@@ -223,7 +223,7 @@ impl File for TimerFd {
         let count = {
             let mut state = self.state.lock();
             let count = state.take(host::clock::monotonic_ns()).ok_or(Errno::EAGAIN)?;
-            state.arm(cx);
+            state.arm(cx.fiber.sched());
             count
         };
         dst.put(&count.to_ne_bytes())
@@ -246,7 +246,7 @@ impl File for TimerFd {
     fn release(&self, cx: &Ctx<'_>) {
         let mut state = self.state.lock();
         state.deadline_ns = None;
-        state.arm(cx);
+        state.arm(cx.fiber.sched());
     }
 
     fn link_text(&self) -> String {
