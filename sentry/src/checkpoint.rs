@@ -8,7 +8,7 @@ use std::{os::fd::OwnedFd, sync::Arc};
 use control::Report;
 use fs::{
     Shared, devfs,
-    devpts::{Devpts, TtyDevice},
+    devpts::{Devpts, Master, TtyDevice},
     gofer::{OnFiber, Sessions},
     host::StandardStreams,
 };
@@ -42,7 +42,7 @@ struct Image {
     mounts: Arc<MountNamespace>,
     init: Arc<Task>,
     devpts: Arc<Devpts>,
-    /// CLOCK_MONOTONIC at the save. All times in the image are times of this clock.
+    /// `CLOCK_MONOTONIC` at the save. All times in the image are times of this clock.
     monotonic_ns: u64,
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn shared(cx: &Cx<'_>) -> Result<Arc<Shared>, Errno> {
     files.downcast::<Shared>().map_err(|_| Errno::ENOSYS)
 }
 
-fn give(cx: &Cx<'_>, file: Arc<OpenFile>, flags: u32) -> SysResult {
+fn give(cx: &Cx<'_>, file: &Arc<OpenFile>, flags: u32) -> SysResult {
     let env = cx.env();
     path::install(cx, &env.ctx(), file, flags & O_CLOEXEC != 0)
 }
@@ -60,14 +60,14 @@ fn pipe2(cx: &mut Cx<'_>, args: Args) -> SysResult {
 fn open_pipe(cx: &mut Cx<'_>, out: UserAddr, flags: u32) -> SysResult {
     let env = cx.env();
     let (reader, writer) = pipefs::pipe(&env.ctx(), &shared(cx)?, flags)?;
-    install_pair(cx, reader, writer, flags & O_CLOEXEC != 0, out)
+    install_pair(cx, &reader, &writer, flags & O_CLOEXEC != 0, out)
 }
 
 /// Gives two files descriptors and stores their numbers; on failure neither is left open.
 pub(crate) fn install_pair(
     cx: &Cx<'_>,
-    first: Arc<OpenFile>,
-    second: Arc<OpenFile>,
+    first: &Arc<OpenFile>,
+    second: &Arc<OpenFile>,
     close_on_exec: bool,
     out: UserAddr,
 ) -> SysResult {
@@ -103,12 +103,12 @@ pub(crate) fn install_pair(
 
 /// `int eventfd(unsigned initval)`
 fn eventfd(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    give(cx, anon::eventfd(&shared(cx)?, args.u32(0), 0)?, 0)
+    give(cx, &anon::eventfd(&shared(cx)?, args.u32(0), 0)?, 0)
 }
 
 /// `int eventfd2(unsigned initval, int flags)`
 fn eventfd2(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    give(cx, anon::eventfd(&shared(cx)?, args.u32(0), args.u32(1))?, args.u32(1))
+    give(cx, &anon::eventfd(&shared(cx)?, args.u32(0), args.u32(1))?, args.u32(1))
 }
 
 /// `int signalfd(int fd, const sigset_t *mask, size_t size)`
@@ -127,7 +127,7 @@ fn open_signalfd(cx: &mut Cx<'_>, args: Args, flags: u32) -> SysResult {
     }
     let wanted = signal::read_set(cx, args.addr(1))?;
     if args.i32(0) == -1 {
-        return give(cx, anon::signalfd(&shared(cx)?, cx.process(), wanted, flags)?, flags);
+        return give(cx, &anon::signalfd(&shared(cx)?, cx.process(), wanted, flags)?, flags);
     }
     let file = cx.files.get_io(args.i32(0))?;
     file.downcast::<SignalFd>().ok_or(Errno::EINVAL)?.set_wanted(wanted);
@@ -144,13 +144,13 @@ fn memfd_create(cx: &mut Cx<'_>, args: Args) -> SysResult {
     let env = cx.env();
     let file = anon::memfd(&env.ctx(), &shared(cx)?, &name, args.u32(1))?;
     let close_on_exec = args.u32(1) & MFD_CLOEXEC != 0;
-    path::install(cx, &env.ctx(), file, close_on_exec)
+    path::install(cx, &env.ctx(), &file, close_on_exec)
 }
 
 /// `int timerfd_create(int clockid, int flags)`
 fn timerfd_create(cx: &mut Cx<'_>, args: Args) -> SysResult {
     let clock = TimerClock::from_number(args.u32(0))?;
-    give(cx, anon::timerfd(&shared(cx)?, clock, args.u32(1))?, args.u32(1))
+    give(cx, &anon::timerfd(&shared(cx)?, clock, args.u32(1))?, args.u32(1))
 }
 
 fn write_setting(cx: &Cx<'_>, addr: UserAddr, setting: &TimerSetting) -> Result<(), Errno> {
@@ -187,12 +187,12 @@ fn epoll_create(cx: &mut Cx<'_>, args: Args) -> SysResult {
     if args.i32(0) <= 0 {
         return Err(Errno::EINVAL);
     }
-    give(cx, Epoll::create(&shared(cx)?, 0)?, 0)
+    give(cx, &Epoll::create(&shared(cx)?, 0)?, 0)
 }
 
 /// `int epoll_create1(int flags)`
 fn epoll_create1(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    give(cx, Epoll::create(&shared(cx)?, args.u32(0))?, args.u32(0))
+    give(cx, &Epoll::create(&shared(cx)?, args.u32(0))?, args.u32(0))
 }
 
 /// Bytes of `struct epoll_event`, which is packed on x86-64.

@@ -527,8 +527,8 @@ struct Packer {
 
 impl DirSink for Packer {
     fn add(&mut self, entry: DirEntry<'_>) -> bool {
-        let fixed = if self.old { 18 + 2 } else { 19 + 1 };
-        let len = (fixed + entry.name.len()).next_multiple_of(8);
+        // Two numbers, the length, the kind and a NUL; only their order differs.
+        let len = (8 + 8 + 2 + 1 + 1 + entry.name.len()).next_multiple_of(8);
         if self.bytes.len() + len > self.room {
             self.full = true;
             return false;

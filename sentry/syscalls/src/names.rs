@@ -1,4 +1,4 @@
-//! Names of all system calls of x86-64 (asm/unistd_64.h), served or not.
+//! Names of all system calls of x86-64 (`asm/unistd_64.h`), served or not.
 
 /// Number and name, in order of number.
 #[rustfmt::skip]
@@ -380,8 +380,7 @@ pub(crate) const NAMES: &[(u64, &str)] = &[
 ];
 
 /// The name of call `number`.
-#[must_use]
-pub fn name_of(number: u64) -> Option<&'static str> {
+pub(crate) fn name_of(number: u64) -> Option<&'static str> {
     let at = NAMES.binary_search_by_key(&number, |(number, _)| *number).ok()?;
     NAMES.get(at).map(|(_, name)| *name)
 }

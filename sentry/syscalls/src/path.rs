@@ -1,5 +1,7 @@
 //! Calls that name a file by its path.
 
+use std::sync::Arc;
+
 use abi::{Errno, Timespec, UserAddr, fs::open};
 use auth::{Capability, Credentials};
 use kernel::{Cx, FsEnv, SysResult};
@@ -213,17 +215,17 @@ fn open_at(
     let fs = env.ctx();
     let from = start(cx, &fs, dir, &path)?;
     let file = fs.open(&from, &path, OpenHow { flags, mode, lookup })?;
-    install(cx, &fs, file, flags & open::O_CLOEXEC != 0)
+    install(cx, &fs, &file, flags & open::O_CLOEXEC != 0)
 }
 
 /// Gives an opened file a descriptor; without one free, it is closed again.
 pub(crate) fn install(
     cx: &Cx<'_>,
     fs: &Ctx<'_>,
-    file: std::sync::Arc<vfs::OpenFile>,
+    file: &Arc<vfs::OpenFile>,
     close_on_exec: bool,
 ) -> SysResult {
-    match cx.install(file.clone(), close_on_exec) {
+    match cx.install(Arc::clone(file), close_on_exec) {
         Ok(fd) => Ok(u64::from(fd.unsigned_abs())),
         Err(errno) => {
             file.add_user();
@@ -370,7 +372,7 @@ fn env_with_real_ids<'a>(cx: &Cx<'a>) -> FsEnv<'a> {
     let creds = cx.creds();
     let mut real = Credentials { fsuid: creds.ruid, fsgid: creds.rgid, ..(*creds).clone() };
     real.effective = if creds.ruid == 0 { creds.permitted } else { auth::CapabilitySet::EMPTY };
-    cx.env_as(std::sync::Arc::new(real))
+    cx.env_as(Arc::new(real))
 }
 
 /// `int truncate(const char *path, off_t length)`

@@ -121,7 +121,7 @@ fn poll(cx: &mut Cx<'_>, args: Args) -> SysResult {
     restartable_poll(cx, fds, count, deadline_ns)
 }
 
-/// poll(2) that goes on with the same deadline if no handler has run (restart_syscall(2)).
+/// poll(2) that goes on with the same deadline if no handler has run (`restart_syscall(2)`).
 pub(crate) fn restartable_poll(
     cx: &mut Cx<'_>,
     fds: UserAddr,

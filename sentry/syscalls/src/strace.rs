@@ -25,7 +25,7 @@ pub(crate) fn enter(cx: &Cx<'_>, entry: &Entry, args: Args) -> String {
     text
 }
 
-pub(crate) fn leave(cx: &Cx<'_>, entry: &Entry, _: Args, text: String, result: SysResult) {
+pub(crate) fn leave(cx: &Cx<'_>, entry: &Entry, _: Args, text: &str, result: SysResult) {
     let result = match result {
         Ok(value) if value > 0xffff => format!("{value:#x}"),
         Ok(value) => value.to_string(),

@@ -6,8 +6,8 @@ use abi::Errno;
 use kernel::{Cx, SysResult, SyscallTable};
 
 use crate::{
-    Args, anon, creds, fd, futex, lock, memory, path, poll, process, signal, socket, strace, system, time,
-    timer, transfer,
+    Args, anon, creds, fd, futex, lock, memory, path, poll, process, signal, socket, strace,
+    system, time, timer, transfer,
 };
 
 /// A handler.
@@ -85,6 +85,7 @@ const FAMILIES: &[&[Entry]] = &[
 const SIZE: usize = 512;
 
 /// The families by number, built at compile time; two lines of one number do not compile.
+#[expect(clippy::cast_possible_truncation, reason = "the index is checked, at compile time")]
 static BY_NUMBER: [Option<Entry>; SIZE] = {
     let mut by_number = [None; SIZE];
     let mut family = 0;
@@ -135,7 +136,7 @@ impl SyscallTable for Table {
         }
         let call = strace::enter(cx, entry, args);
         let result = (entry.handler)(cx, args);
-        strace::leave(cx, entry, args, call, result);
+        strace::leave(cx, entry, args, &call, result);
         result
     }
 }

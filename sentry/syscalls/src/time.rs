@@ -26,7 +26,7 @@ pub(crate) const TABLE: &[Entry] = &[
 /// Ticks of a second as times(2) counts (`USER_HZ`).
 const TICK_NS: u64 = 10_000_000;
 
-/// A point of CLOCK_REALTIME (or CLOCK_MONOTONIC) as one of CLOCK_MONOTONIC.
+/// A point of `CLOCK_REALTIME` (or `CLOCK_MONOTONIC`) as one of `CLOCK_MONOTONIC`.
 pub(crate) fn to_monotonic(at_ns: u64, realtime: bool) -> u64 {
     if !realtime {
         return at_ns;
@@ -57,7 +57,7 @@ const fn sum((user, system): (u64, u64)) -> u64 {
     user + system
 }
 
-/// Clocks of other processes and threads (clock_getcpuclockid(3)): the number holds the inverted
+/// Clocks of other processes and threads (`clock_getcpuclockid(3)`): the number holds the inverted
 /// pid, bit 2 says "thread".
 fn cpu_clock(cx: &Cx<'_>, number: i32) -> Result<u64, Errno> {
     let pid = Pid((!(number >> 3)).cast_unsigned());
