@@ -22,8 +22,9 @@ use vfs::MountNamespace;
 
 use crate::{
     boot::{Booted, Kicks},
-    config::LoadConfig,
+    config::{LoadConfig, Stdio},
     job,
+    terminal::Relay,
 };
 
 /// Raised when any saved type changes.
@@ -36,14 +37,16 @@ const IMAGE_MAX_BYTES: u64 = 4 << 30;
 /// What a save begins with.
 #[derive(state::Save, state::Load)]
 #[state(name = "Sandbox")]
-struct Image {
-    kernel: Arc<Kernel>,
-    shared: Arc<Shared>,
-    mounts: Arc<MountNamespace>,
-    init: Arc<Task>,
-    devpts: Arc<Devpts>,
+pub(crate) struct Image {
+    pub(crate) kernel: Arc<Kernel>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) mounts: Arc<MountNamespace>,
+    pub(crate) init: Arc<Task>,
+    pub(crate) devpts: Arc<Devpts>,
+    /// The container's terminal, which is relayed to one outside.
+    pub(crate) console: Option<Arc<Master>>,
     /// `CLOCK_MONOTONIC` at the save. All times in the image are times of this clock.
-    monotonic_ns: u64,
+    pub(crate) monotonic_ns: u64,
 }
 
 /// The object types of all crates.
@@ -52,22 +55,12 @@ fn registry() -> Registry {
     parts.into_iter().fold(Registry::new(VERSION), |r, part| part(r)).object::<Image>()
 }
 
-type Parts<'a> =
-    (&'a Arc<Kernel>, &'a Arc<Shared>, &'a Arc<MountNamespace>, &'a Arc<Task>, &'a Arc<Devpts>);
-
 /// Writes state and memory; all tasks stand still.
-pub(crate) fn save(parts: Parts<'_>, state: OwnedFd, pages: OwnedFd) -> Result<(), Report> {
-    let (kernel, shared, mounts, init, devpts) = parts;
+pub(crate) fn save(image: Image, state: OwnedFd, pages: OwnedFd) -> Result<(), Report> {
     let failed = |error: Error| Report::new("save", error.to_string());
-    shared.prepare_save().map_err(failed)?;
-    let image = Arc::new(Image {
-        kernel: kernel.clone(),
-        shared: shared.clone(),
-        mounts: mounts.clone(),
-        init: init.clone(),
-        devpts: devpts.clone(),
-        monotonic_ns: host::clock::monotonic_ns(),
-    });
+    image.shared.prepare_save().map_err(failed)?;
+    image.kernel.prepare_save();
+    let (kernel, image) = (image.kernel.clone(), Arc::new(image));
     let bytes = state::save(&registry(), &image).map_err(failed)?;
     write(&HostFile::new(state, true), 0, &bytes)?;
     write_pages(&kernel.memory, &HostFile::new(pages, true))
@@ -146,6 +139,7 @@ pub(crate) fn load(
     let sched = Sched::new(config.executors.max(1), Arc::new(Kicks(platform.clone())));
     sched.run();
     let size_bytes = object.size_bytes();
+    let (streams, outside) = streams(config.stdio)?;
     let registry = registry()
         .give::<dyn Platform>(platform.clone())
         .give::<MemoryObject>(object)
@@ -153,7 +147,7 @@ pub(crate) fn load(
         .give::<Reactor>(sched.reactor().clone())
         .give::<dyn SyscallTable>(Arc::new(syscalls::Table { strace: config.strace }))
         .give::<Sessions>(Arc::new(sessions(&sched, config.gofers)?))
-        .give::<StandardStreams>(Arc::new(streams(config.stdio)?));
+        .give::<StandardStreams>(Arc::new(streams));
     let bytes = read_image(&HostFile::new(config.state, false))?;
     let image: Arc<Image> = state::load(&registry, &bytes)
         .map_err(|error| Report::new("load the state", error.to_string()))?;
@@ -169,13 +163,22 @@ pub(crate) fn load(
     devfs::register(&image.shared);
     TtyDevice::register(&image.shared);
     let _ = image.kernel.files.set(image.shared.clone());
+    let terminal = match (&image.console, outside) {
+        (Some(console), Some(outside)) => {
+            TtyDevice::register_console(&image.shared, console.terminal().clone());
+            Some(Relay::start(&image.kernel, outside, console.clone()))
+        }
+        (None, None) => None,
+        (Some(_), None) => return Err(Report::new("restore", "the container has a terminal")),
+        (None, Some(_)) => return Err(Report::new("restore", "the container has no terminal")),
+    };
     Ok(Booted {
         kernel: image.kernel.clone(),
         shared: image.shared.clone(),
         mounts: image.mounts.clone(),
         init: image.init.clone(),
         devpts: image.devpts.clone(),
-        terminal: None,
+        terminal,
     })
 }
 
@@ -184,15 +187,22 @@ fn sessions(sched: &Arc<Sched>, sockets: Vec<OwnedFd>) -> Result<Sessions, Repor
         .map_err(|errno| Report::new("start a session with the Gofer", errno.to_string()))
 }
 
-fn streams(fds: [OwnedFd; 3]) -> Result<StandardStreams, Report> {
+/// What programs read and write outside: three streams, or a terminal.
+fn streams(stdio: Stdio) -> Result<(StandardStreams, Option<HostFd>), Report> {
+    let take = |fd, sharing| {
+        HostFd::new(fd, sharing)
+            .map_err(|errno| Report::new("take over standard input and output", errno.to_string()))
+    };
     let streams = StandardStreams::default();
-    for (number, fd) in (0..).zip(fds) {
-        let fd = HostFd::new(fd, Sharing::Shared).map_err(|errno| {
-            Report::new("take over standard input and output", errno.to_string())
-        })?;
-        streams.put(number, fd);
+    match stdio {
+        Stdio::Fds(fds) => {
+            for (number, fd) in (0..).zip(fds) {
+                streams.put(number, take(fd, Sharing::Shared)?);
+            }
+            Ok((streams, None))
+        }
+        Stdio::Terminal(fd) => Ok((streams, Some(take(fd, Sharing::Own)?))),
     }
-    Ok(streams)
 }
 
 fn read_image(file: &HostFile) -> Result<Vec<u8>, Report> {

@@ -98,8 +98,8 @@ pub enum Stdio {
 pub struct LoadConfig {
     /// Sockets to the Gofers of the root and of the bind mounts, in their order.
     pub gofers: Vec<OwnedFd>,
-    /// Standard input, output and error.
-    pub stdio: [OwnedFd; 3],
+    /// Where the container reads and writes.
+    pub stdio: Stdio,
     /// How many executors run it.
     pub executors: usize,
     /// Print every system call.

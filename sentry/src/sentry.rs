@@ -8,7 +8,10 @@ use std::{
 
 use abi::{SigInfo, Signal};
 use control::{Process, ProcessEntry, Report, Target, WindowSize};
-use fs::{Shared, devpts::Devpts};
+use fs::{
+    Shared,
+    devpts::{Devpts, Master},
+};
 use host::{Bell, MemoryObject};
 use kernel::{FsContext, Kernel, Pid, Task, signal::Sender};
 use platform::Platform;
@@ -17,7 +20,7 @@ use vfs::MountNamespace;
 
 use crate::{
     boot::{self, Booted},
-    checkpoint,
+    checkpoint::{self, Image},
     config::{Config, LoadConfig, Stdio},
     inspect, job, process, stdio,
     terminal::Relay,
@@ -234,6 +237,20 @@ impl Sentry {
         inspect::dump(&self.kernel)
     }
 
+    /// The container's terminal. Those of other processes from outside can't go on.
+    fn console(&self) -> Result<Option<Arc<Master>>, Report> {
+        let terminals = self.terminals.lock();
+        let other = terminals
+            .keys()
+            .find(|pid| **pid != self.init.process.pid && self.kernel.exit_status(**pid).is_none());
+        if let Some(pid) = other {
+            let message = format!("process {pid}, put in by exec, has a terminal");
+            return Err(Report::new("save", message));
+        }
+        let console = terminals.get(&self.init.process.pid);
+        Ok(console.map(|relay| relay.master().clone()))
+    }
+
     /// Writes all state to `state` and all memory to `pages`.
     ///
     /// # Errors
@@ -242,8 +259,16 @@ impl Sentry {
     pub fn save(&self, state: OwnedFd, pages: OwnedFd) -> Result<(), Report> {
         let stopped = self.stopped.lock();
         let _at_rest = if stopped.is_none() { Some(self.kernel.sched.stop()) } else { None };
-        let parts = (&self.kernel, &self.shared, &self.mounts, &self.init, &self.devpts);
-        checkpoint::save(parts, state, pages)
+        let image = Image {
+            kernel: self.kernel.clone(),
+            shared: self.shared.clone(),
+            mounts: self.mounts.clone(),
+            init: self.init.clone(),
+            devpts: self.devpts.clone(),
+            console: self.console()?,
+            monotonic_ns: host::clock::monotonic_ns(),
+        };
+        checkpoint::save(image, state, pages)
     }
 }
 

@@ -59,6 +59,11 @@ impl Relay {
         relay
     }
 
+    /// The terminal inside.
+    pub(crate) fn master(&self) -> &Arc<Master> {
+        &self.master
+    }
+
     /// The terminal inside gets the size of the host's.
     pub(crate) fn take_size(&self) {
         let size = {

@@ -44,10 +44,7 @@ pub(super) fn make(chosen: Chosen, config: BootConfig) -> Result<Sentry> {
 /// from; all else is in the image.
 fn load(chosen: Chosen, config: &BootConfig, state: OwnedFd, pages: OwnedFd) -> Result<Sentry> {
     let Chosen { platform, memory, executors } = chosen;
-    let stdio = match stdio(config.numbers.terminal, &config.numbers.stdio)? {
-        Stdio::Fds(fds) => fds,
-        Stdio::Terminal(_) => anyhow::bail!("restore: not served for a container with a terminal"),
-    };
+    let stdio = stdio(config.numbers.terminal, &config.numbers.stdio)?;
     let gofers = config.numbers.files.iter().map(|socket| take(*socket)).collect::<Result<_>>()?;
     let strace = config.options.strace;
     let config = LoadConfig { gofers, stdio, executors, strace, state, pages };

@@ -247,6 +247,11 @@ impl Kernel {
         task.launch();
     }
 
+    /// Before a save, when all is at rest: notes what the scheduler alone knows.
+    pub fn prepare_save(&self) {
+        self.tree.lock().tasks.values().for_each(|task| task.prepare_save());
+    }
+
     /// Lets all tasks run that are not at their end: after a load.
     pub fn launch_all(&self) {
         self.tell_cpus();

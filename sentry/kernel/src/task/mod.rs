@@ -77,6 +77,7 @@ pub enum Restart {
 /// Other tasks may read and signal it; what only the task itself touches while it runs is in
 /// [`Cx`].
 #[derive(Debug, state::Save, state::Load)]
+#[state(after_load = Task::loaded)]
 pub struct Task {
     /// The kernel it lives in.
     pub kernel: Arc<Kernel>,
@@ -110,6 +111,10 @@ pub struct Task {
     tid: AtomicU32,
     #[state(skip)]
     entity: OnceLock<Arc<Entity>>,
+    /// CPU time up to the checkpoint that it was loaded from, and up to now at a save.
+    #[state(skip)]
+    loaded_times: CpuTimes,
+    saved_times: CpuTimes,
     blocked: AtomicU64,
     awaited: AtomicU64,
     dying: AtomicBool,
@@ -122,6 +127,24 @@ pub struct Task {
     user: Mutex<Option<Box<UserState>>>,
     vfork: Mutex<Option<Arc<Vfork>>>,
     vfork_wait: Mutex<Option<Arc<Vfork>>>,
+}
+
+/// User and system time in nanoseconds.
+#[derive(Debug, Default, state::Save, state::Load)]
+struct CpuTimes {
+    user_ns: AtomicU64,
+    system_ns: AtomicU64,
+}
+
+impl CpuTimes {
+    fn get(&self) -> (u64, u64) {
+        (self.user_ns.load(Ordering::Relaxed), self.system_ns.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, (user_ns, system_ns): (u64, u64)) {
+        self.user_ns.store(user_ns, Ordering::Relaxed);
+        self.system_ns.store(system_ns, Ordering::Relaxed);
+    }
 }
 
 /// A parent in vfork(2) waits for this.
@@ -173,6 +196,8 @@ impl Task {
             start_ns,
             tid: AtomicU32::new(parts.tid.0),
             entity: OnceLock::new(),
+            loaded_times: CpuTimes::default(),
+            saved_times: CpuTimes::default(),
             blocked: AtomicU64::new(parts.blocked.0),
             awaited: AtomicU64::new(0),
             dying: AtomicBool::new(false),
@@ -285,7 +310,26 @@ impl Task {
     /// User and system time in nanoseconds.
     #[must_use]
     pub fn cpu_times(&self) -> (u64, u64) {
-        self.entity.get().map_or((0, 0), |entity| (entity.user_ns(), entity.system_ns()))
+        let before = self.loaded_times.get();
+        let now = self.entity.get().map_or((0, 0), |e| (e.user_ns(), e.system_ns()));
+        (before.0.saturating_add(now.0), before.1.saturating_add(now.1))
+    }
+
+    /// Before a save: notes what the scheduler alone knows.
+    pub(crate) fn prepare_save(&self) {
+        self.saved_times.set(self.cpu_times());
+    }
+
+    fn loaded(&self) -> state::Result<()> {
+        self.loaded_times.set(self.saved_times.get());
+        let size_bytes = self.kernel.platform.fpu_size_bytes();
+        let user = self.user.lock();
+        match user.as_ref().map(|user| user.fpu.as_bytes().len()) {
+            Some(saved) if saved != size_bytes => Err(state::Error::cannot_load(format!(
+                "this CPU has {size_bytes} bytes of FPU state, that of the image has {saved}"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// True if it runs or wants to, rather than wait.
