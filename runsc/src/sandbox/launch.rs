@@ -12,6 +12,7 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::cgroup::Cgroups;
 use super::descriptors::{Descriptors, write_configuration};
+use super::mountpoints::make_missing;
 use super::namespaces::{in_network, map_to_self};
 use super::spawn::{Launch, Namespaces, Waiting, spawn};
 use super::startup::wait_until_ready;
@@ -134,6 +135,9 @@ struct MountSockets {
 
 /// Starts both processes up to their gates.
 pub(crate) fn launch(order: &Order<'_>) -> Result<Launched> {
+    if !order.overlay {
+        make_missing(order.rootfs, &order.mounts)?;
+    }
     let trees = trees(order);
     let sockets = connect(trees.len())?;
     let (lifeline, holder) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;

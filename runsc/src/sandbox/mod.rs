@@ -5,6 +5,7 @@ pub(crate) mod cgroup;
 mod descriptors;
 mod gofer;
 mod launch;
+mod mountpoints;
 mod namespaces;
 mod root;
 pub(crate) mod spawn;
