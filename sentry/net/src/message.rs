@@ -19,6 +19,10 @@ pub struct Outgoing {
     pub rights: Vec<Arc<OpenFile>>,
     /// Who sends (`SCM_CREDENTIALS`, checked by [`check_credentials`]).
     pub credentials: Option<Ucred>,
+    /// `IP_TTL` or `IPV6_HOPLIMIT` of this packet.
+    pub ttl: Option<i32>,
+    /// `IP_TOS` or `IPV6_TCLASS` of this packet.
+    pub tos: Option<i32>,
     /// `MSG_DONTWAIT`.
     pub dont_wait: bool,
     /// `MSG_OOB`.
@@ -68,6 +72,8 @@ pub struct Control {
     pub ttl: Option<i32>,
     /// `IP_TOS` or `IPV6_TCLASS`.
     pub tos: Option<i32>,
+    /// The packet was one of IPv6.
+    pub is_ipv6: bool,
 }
 
 impl Control {

@@ -28,6 +28,9 @@ pub(crate) struct Segment {
     /// Who sent it, and to which address, for datagrams.
     pub(crate) from: Option<Address>,
     pub(crate) to: Option<std::net::IpAddr>,
+    /// Hop limit and traffic class of a packet.
+    pub(crate) ttl: i32,
+    pub(crate) tos: i32,
 }
 
 impl Segment {

@@ -68,7 +68,7 @@ pub trait Transport: Any + Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if there is no room; [`Outgoing::busy`] tells where, if not here.
+    /// `EAGAIN` if there is no room; `Outgoing::busy` tells where, if not here.
     fn send(&self, cx: &Ctx<'_>, src: &mut dyn Src, out: &mut Outgoing) -> Result<usize, Errno>;
 
     /// True if it has room for one more message of another socket.

@@ -1,7 +1,7 @@
 //! UDP sockets.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, OnceLock, Weak},
 };
 
@@ -9,9 +9,10 @@ use abi::{
     Errno,
     fs::poll::{POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDHUP, POLLRDNORM, POLLWRBAND, POLLWRNORM},
     socket::{
-        family::AF_INET6,
         ip::{IP_PKTINFO, IP_RECVTOS, IP_RECVTTL, IP_TOS, IP_TTL},
-        ipv6::{IPV6_RECVHOPLIMIT, IPV6_RECVPKTINFO, IPV6_RECVTCLASS},
+        ipv6::{
+            IPV6_RECVHOPLIMIT, IPV6_RECVPKTINFO, IPV6_RECVTCLASS, IPV6_TCLASS, IPV6_UNICAST_HOPS,
+        },
         protocol::{IPPROTO_IP, IPPROTO_IPV6},
     },
 };
@@ -38,6 +39,9 @@ use crate::{
 const MESSAGE_MAX4: usize = 65_507;
 /// The header of IPv6 does not count.
 const MESSAGE_MAX6: usize = 65_527;
+
+/// Hop limit of a packet that asks for none (`/proc/sys/net/ipv4/ip_default_ttl`).
+const DEFAULT_TTL: i32 = 64;
 
 /// A UDP socket.
 #[derive(Debug)]
@@ -138,19 +142,39 @@ impl Udp {
 
     /// What the receiver asked to be told of a packet.
     fn control(&self, message: &Segment) -> Control {
+        let is_ipv6 = message.to.is_some_and(|ip| ip.is_ipv6());
         let asks = |v4: i32, v6: i32| {
-            self.options.flag(IPPROTO_IP, v4)
-                || (self.options.domain == AF_INET6 && self.options.flag(IPPROTO_IPV6, v6))
+            let (level, name) = if is_ipv6 { (IPPROTO_IPV6, v6) } else { (IPPROTO_IP, v4) };
+            self.options.flag(level, name)
         };
-        let mut control = Control::default();
-        if asks(IP_PKTINFO, IPV6_RECVPKTINFO) {
-            let info = |to| PacketInfo { to, interface: interface::INDEX };
-            control.packet_info = message.to.map(info);
+        let as_mapped = self.options.flag(IPPROTO_IPV6, IPV6_RECVPKTINFO);
+        let info = |to: IpAddr| {
+            let to = match to {
+                IpAddr::V4(ip) if as_mapped => IpAddr::V6(ip.to_ipv6_mapped()),
+                ip => ip,
+            };
+            PacketInfo { to, interface: interface::INDEX }
+        };
+        let told = as_mapped || asks(IP_PKTINFO, IPV6_RECVPKTINFO);
+        Control {
+            packet_info: message.to.filter(|_| told).map(info),
+            ttl: asks(IP_RECVTTL, IPV6_RECVHOPLIMIT).then_some(message.ttl),
+            tos: asks(IP_RECVTOS, IPV6_RECVTCLASS).then_some(message.tos),
+            is_ipv6,
+            ..Control::default()
         }
-        let shown = |on: bool, name| on.then(|| self.options.number(IPPROTO_IP, name));
-        control.ttl = shown(asks(IP_RECVTTL, IPV6_RECVHOPLIMIT), IP_TTL);
-        control.tos = shown(asks(IP_RECVTOS, IPV6_RECVTCLASS), IP_TOS);
-        control
+    }
+
+    /// Hop limit and traffic class of a packet to be sent; -1 means the default.
+    fn marks(&self, is_ipv6: bool, out: &Outgoing) -> (i32, i32) {
+        let (level, ttl, tos) = if is_ipv6 {
+            (IPPROTO_IPV6, IPV6_UNICAST_HOPS, IPV6_TCLASS)
+        } else {
+            (IPPROTO_IP, IP_TTL, IP_TOS)
+        };
+        let ttl = out.ttl.unwrap_or_else(|| self.options.number(level, ttl));
+        let tos = out.tos.unwrap_or_else(|| self.options.number(level, tos));
+        (if ttl < 0 { DEFAULT_TTL } else { ttl }, tos.max(0))
     }
 
     fn take(&self, peek: bool) -> Result<Segment, Errno> {
@@ -161,7 +185,7 @@ impl Udp {
         if peek && let Some(first) = state.inbox.front() {
             let mut copy = Segment::new(first.bytes().to_vec(), first.sender);
             copy.from.clone_from(&first.from);
-            copy.to = first.to;
+            (copy.to, copy.ttl, copy.tos) = (first.to, first.ttl, first.tos);
             return Ok(copy);
         }
         match state.inbox.pop() {
@@ -250,6 +274,7 @@ impl Transport for Udp {
         let count = message.bytes().len();
         message.from = Some(Address::Inet(local));
         message.to = Some(remote.ip());
+        (message.ttl, message.tos) = self.marks(remote.is_ipv6(), out);
         match self.namespace.udp_ports().find(remote, local) {
             Some(receiver) => receiver.receive(message),
             None if connected == Some(remote) => {

@@ -44,7 +44,11 @@ pub(super) fn read_control(
             (SOL_SOCKET, SCM_RIGHTS) => read_rights(cx, data, &mut out.rights)?,
             (SOL_SOCKET, SCM_CREDENTIALS) => out.credentials = Some(read_credentials(cx, data)?),
             (SOL_SOCKET, _) => return Err(Errno::EINVAL),
-            // What a protocol may be told of one packet changes nothing on the loopback.
+            (IPPROTO_IP, IP_TTL) => out.ttl = Some(read_int(data, 1)?),
+            (IPPROTO_IP, IP_TOS) => out.tos = Some(read_int(data, 0)?),
+            (IPPROTO_IPV6, IPV6_HOPLIMIT) => out.ttl = Some(read_int(data, -1)?),
+            (IPPROTO_IPV6, IPV6_TCLASS) => out.tos = Some(read_int(data, -1)?),
+            // What else a protocol may be told of one packet changes nothing on the loopback.
             _ => {}
         }
         rest = rest.get(cmsg_align(len)..).unwrap_or_default();
@@ -64,6 +68,12 @@ fn split(bytes: &[u8]) -> Result<Option<Cmsg<'_>>, Errno> {
     let ([level, kind], _) = words.as_chunks::<4>() else { return Ok(None) };
     let data = bytes.get(CMSGHDR_BYTES..len).ok_or(Errno::EINVAL)?;
     Ok(Some((i32::from_ne_bytes(*level), i32::from_ne_bytes(*kind), data, len)))
+}
+
+/// An int from `least` to 255.
+fn read_int(data: &[u8], least: i32) -> Result<i32, Errno> {
+    let value = i32::from_ne_bytes(data.try_into().map_err(|_| Errno::EINVAL)?);
+    if (least..=255).contains(&value) { Ok(value) } else { Err(Errno::EINVAL) }
 }
 
 fn read_rights(cx: &Cx<'_>, data: &[u8], rights: &mut Vec<Arc<OpenFile>>) -> Result<(), Errno> {
@@ -143,7 +153,7 @@ pub(super) fn write_control(
     if let Some(info) = control.packet_info {
         put_packet_info(writer, info);
     }
-    let is_v6 = control.packet_info.is_some_and(|info| info.to.is_ipv6());
+    let is_v6 = control.is_ipv6;
     if let Some(ttl) = control.ttl {
         let (level, kind) =
             if is_v6 { (IPPROTO_IPV6, IPV6_HOPLIMIT) } else { (IPPROTO_IP, IP_TTL) };
