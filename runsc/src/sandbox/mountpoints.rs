@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use crate::spec::{FileSystem, Mount};
 
-/// Linux follows as many in one path (path_resolution(7)).
+/// Linux follows as many in one path (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;
 
 /// Makes what `mounts` need in `rootfs`. Points below another mount are that file system's and made by the

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::image::{self, Image, Section};
 use crate::{Cause, Error, Load as _, Object, Reader, Registry, Result};
 
-/// Loads what [`save`](crate::save) has written, and gives back its root.
+/// Loads what [`save`](crate::save()) has written, and gives back its root.
 ///
 /// # Errors
 /// The image is damaged, newer than the program, has types that are unknown or have other

@@ -1,6 +1,6 @@
 //! System calls: from number and registers to the kernel's objects.
 //!
-//! One module per family; [`table::TABLE`] has one line per call. A handler copies what the caller
+//! One module per family; `table.rs` has one line per call. A handler copies what the caller
 //! points to once, checks it, and works on the copy.
 #![forbid(unsafe_code)]
 

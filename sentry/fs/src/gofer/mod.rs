@@ -3,7 +3,7 @@
 //! - `connection.rs`: frames over a stream socket; many requests at a time, each waited for by
 //!   its own fiber.
 //! - `client.rs`, `plain.rs`: what can be asked for, in both dialects.
-//! - `inode.rs`: one [`inode::Node`] per file of the host, whatever its names.
+//! - `inode.rs`: one `inode::Node` per file of the host, whatever its names.
 //! - `directory.rs`: which names of a directory are known; `changes.rs`: what changes them.
 //! - `handle.rs`, `file.rs`, `mapping.rs`: open files; contents go straight to donated
 //!   descriptors.

@@ -1,6 +1,6 @@
 //! What the kernel tells of itself and of its processes (proc(5)).
 //!
-//! A node is a small value ([`node::Node`]); its contents are made when the file is opened. Names
+//! A node is a small value (`node::Node`); its contents are made when the file is opened. Names
 //! are never remembered: processes come and go behind our back.
 //!
 //! Lock order: none of its own; the kernel's locks are taken and released while making a text.
