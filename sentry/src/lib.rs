@@ -5,9 +5,11 @@
 mod boot;
 mod checkpoint;
 mod config;
+mod home;
 mod inspect;
 mod job;
 mod mounts;
+mod places;
 mod process;
 mod sentry;
 mod stdio;

@@ -8,11 +8,10 @@ use control::Report;
 use fs::{Shared, devfs, devpts::Devpts, sysfs, tmpfs};
 use kernel::{FsContext, Kernel};
 use sched::Fiber;
-use vfs::{
-    Ctx, Dentry, Filesystem, Inode, LookupFlags, MountFlags, MountNamespace, NewNode, OpenHow, Path,
-};
+use vfs::{Ctx, Dentry, Filesystem, Inode, LookupFlags, MountFlags, MountNamespace};
 
 use crate::config::{Mount, MountKind, Overlay, RootFs};
+use crate::places::find_or_make;
 
 /// A file system with its root.
 type Root = (Arc<dyn Filesystem>, Arc<dyn Inode>);
@@ -91,7 +90,7 @@ fn mount_one(
         kind => make(cx, kernel, shared, kind, &mount.options)?,
     };
     let is_dir = root.metadata(cx)?.is_dir();
-    let at = mount_point(cx, mount.destination.as_bytes(), is_dir)?;
+    let at = find_or_make(cx, mount.destination.as_bytes(), is_dir)?;
     cx.mounts.mount(at, filesystem, Dentry::root(root.clone()), source, flags)?;
     if is_dev {
         devfs::populate(cx, &root, tty)?;
@@ -156,33 +155,6 @@ fn tmpfs_options(options: &[String], mode: u32) -> Result<tmpfs::Options, Errno>
         parsed.mode = mode;
     }
     Ok(parsed)
-}
-
-/// Finds the mount point, making missing directories (and, for a file, the file).
-fn mount_point(cx: &Ctx<'_>, path: &[u8], is_dir: bool) -> Result<Path, Errno> {
-    match cx.lookup(cx.root, path, LookupFlags::default()) {
-        Err(Errno::ENOENT) => {}
-        result => return result,
-    }
-    let mut made = Vec::new();
-    let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|p| !p.is_empty()).collect();
-    for (index, part) in parts.iter().enumerate() {
-        made.push(b'/');
-        made.extend_from_slice(part);
-        if cx.lookup(cx.root, &made, LookupFlags::default()).is_ok() {
-            continue;
-        }
-        if is_dir || index + 1 < parts.len() {
-            cx.make(cx.root, &made, NewNode::Dir, 0o755)?;
-        } else {
-            let flags = abi::fs::open::O_CREAT | abi::fs::open::O_WRONLY;
-            let file =
-                cx.open(cx.root, &made, OpenHow { flags, mode: 0o644, ..OpenHow::default() })?;
-            file.add_user();
-            file.remove_user(cx);
-        }
-    }
-    cx.lookup(cx.root, path, LookupFlags::default())
 }
 
 /// Lets `masked` paths show nothing and `readonly` paths be unwritable, where they exist.

@@ -10,9 +10,11 @@ use kernel::{
     FdTable, FsContext, Kernel, Limit, Limits, NewProcess, Resource, Task, task::ExecArgs,
 };
 use sched::Fiber;
-use vfs::{Ctx, LookupFlags, MountNamespace, NewNode, Path};
+use vfs::{Ctx, LookupFlags, MountNamespace, Path};
 
-use crate::mounts::report;
+use crate::home;
+use crate::mounts::{report, with_ctx};
+use crate::places::find_or_make;
 
 /// Where programs are searched if the environment has no `PATH` (as execvp(3) does).
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -41,7 +43,7 @@ pub(crate) fn load(
         file,
         path: path.clone().into_bytes(),
         argv: bytes(&process.args),
-        envp: bytes(&process.env),
+        envp: bytes(&environment(fiber, &fs, process)),
     };
     let limits = limits(process);
     let new = NewProcess { exec, fs: fs.clone(), files, creds, limits };
@@ -96,6 +98,16 @@ fn limits(process: &Process) -> Limits {
     limits
 }
 
+/// The environment, with a home as runc adds it.
+fn environment(fiber: &Fiber<'_>, fs: &Arc<FsContext>, process: &Process) -> Vec<String> {
+    let mut environment = process.env.clone();
+    if !environment.iter().any(|entry| entry.starts_with("HOME=")) {
+        let home = with_ctx(fiber, fs, |root| home::of(root, process.uid));
+        environment.push(format!("HOME={home}"));
+    }
+    environment
+}
+
 /// The working directory, made as runc does if it is missing.
 fn working_directory(
     fiber: &Fiber<'_>,
@@ -106,27 +118,12 @@ fn working_directory(
     let flags = LookupFlags { directory: true, ..LookupFlags::default() };
     let mut found = cx.lookup(cx.root, cwd.as_bytes(), flags);
     if matches!(found, Err(Errno::ENOENT | Errno::EACCES)) {
-        found = crate::mounts::with_ctx(fiber, fs, |root| {
-            if matches!(found, Err(Errno::ENOENT)) {
-                make_directories(root, cwd.as_bytes())?;
-            }
+        found = with_ctx(fiber, fs, |root| {
+            find_or_make(root, cwd.as_bytes(), true)?;
             root.lookup(root.root, cwd.as_bytes(), flags)
         });
     }
     found.map_err(|errno| report("change to the working directory", cwd, errno))
-}
-
-fn make_directories(cx: &Ctx<'_>, path: &[u8]) -> Result<(), Errno> {
-    let mut made = Vec::new();
-    for part in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()) {
-        made.push(b'/');
-        made.extend_from_slice(part);
-        match cx.make(cx.root, &made, NewNode::Dir, 0o755) {
-            Ok(_) | Err(Errno::EEXIST) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
 }
 
 /// Finds the program as execvp(3) does: by `PATH` if its name has no slash.

@@ -21,7 +21,11 @@ for_each_runtime! {
     root_is_read_only_unless_asked
     hostname_and_environment_are_the_containers
     a_bind_mount_shows_the_hosts_files
+    mount_points_are_made_in_a_read_only_root
+    mount_points_are_not_made_outside
     a_user_is_the_one_asked_for
+    a_home_is_the_one_of_the_containers_passwd
+    a_single_file_is_mounted_over_a_file
 }
 
 const SLEEPER: &[&str] = &["/bin/sleep", "1000"];
@@ -175,6 +179,39 @@ fn a_bind_mount_shows_the_hosts_files(runtime: &Runtime) -> Result<()> {
     Ok(())
 }
 
+fn mount_points_are_made_in_a_read_only_root(runtime: &Runtime) -> Result<()> {
+    let rootfs = Rootfs::own_busybox()?;
+    let folder = harness::scratch()?;
+    let file = folder.path().join("file");
+    std::fs::write(&file, "hello\n")?;
+    let script = "cat /etc/new/file /data/file; echo x >/data/y; echo x >/etc/new/y";
+    let bundle = Bundle::new(&rootfs, &["/bin/sh", "-c", script])?
+        .bind(&file, "/etc/new/file", &["ro"])?
+        .bind(folder.path(), "/data", &["rw"])?;
+    let output = runtime.run(&bundle)?;
+    assert_eq!(output.stdout, "hello\nhello\n", "{output:?}");
+    assert!(output.stderr.contains("/etc/new/y: Read-only"), "{output:?}");
+    assert_eq!(std::fs::read_to_string(folder.path().join("y"))?, "x\n");
+    // As anybody's who runs the same bundle by hand: they stay.
+    assert_eq!(std::fs::read(rootfs.path().join("etc/new/file"))?, b"");
+    Ok(())
+}
+
+fn mount_points_are_not_made_outside(runtime: &Runtime) -> Result<()> {
+    let (rootfs, outside, source) =
+        (Rootfs::own_busybox()?, harness::scratch()?, harness::scratch()?);
+    std::os::unix::fs::symlink(outside.path(), rootfs.path().join("way-out"))?;
+    let bundle = Bundle::new(&rootfs, &["/bin/sh", "-c", "ls /way-out"])?.bind(
+        source.path(),
+        "/way-out/made",
+        &["ro"],
+    )?;
+    let output = runtime.run(&bundle)?;
+    assert_eq!(output.stdout, "made\n", "{output:?}");
+    assert_eq!(std::fs::read_dir(outside.path())?.count(), 0);
+    Ok(())
+}
+
 fn a_user_is_the_one_asked_for(runtime: &Runtime) -> Result<()> {
     let bundle = shell("id -u; id -g; id -G; touch /tmp/x && stat -c %u:%g /tmp/x; umask")?;
     let bundle = bundle.edit(|config| {
@@ -183,5 +220,40 @@ fn a_user_is_the_one_asked_for(runtime: &Runtime) -> Result<()> {
     })?;
     let output = runtime.run(&bundle)?;
     assert_eq!(output.stdout, "1000\n1001\n1001 5 6\n1000:1001\n0007\n", "{output:?}");
+    Ok(())
+}
+
+fn a_home_is_the_one_of_the_containers_passwd(runtime: &Runtime) -> Result<()> {
+    let rootfs = Rootfs::own_busybox()?;
+    std::fs::create_dir_all(rootfs.path().join("etc"))?;
+    std::fs::write(rootfs.path().join("etc/passwd"), "me:x:1000:1000::/home/me:/bin/sh\n")?;
+    for (uid, home) in [(1000, "/home/me\n"), (1001, "/\n")] {
+        let bundle = Bundle::new(&rootfs, &["/bin/sh", "-c", "echo $HOME"])?.edit(|config| {
+            config["process"]["user"] = serde_json::json!({ "uid": uid, "gid": uid });
+        })?;
+        let output = runtime.run(&bundle)?;
+        assert_eq!(output.stdout, home, "{output:?}");
+    }
+    Ok(())
+}
+
+fn a_single_file_is_mounted_over_a_file(runtime: &Runtime) -> Result<()> {
+    let rootfs = Rootfs::own_busybox()?;
+    let folder = harness::scratch()?;
+    let file = folder.path().join("hosts");
+    std::fs::write(&file, "one\n")?;
+    std::fs::create_dir_all(rootfs.path().join("etc"))?;
+    std::fs::write(rootfs.path().join("etc/hosts"), "of the image\n")?;
+    let script = "echo two >>/etc/hosts; cat /etc/hosts; rm /etc/hosts || mv /etc/hosts /etc/x";
+    let bundle = Bundle::new(&rootfs, &["/bin/sh", "-c", script])?.writable()?.bind(
+        &file,
+        "/etc/hosts",
+        &["rw"],
+    )?;
+    let output = runtime.run(&bundle)?;
+    assert_eq!(output.stdout, "one\ntwo\n", "{output:?}");
+    assert!(!output.status.success() && output.stderr.contains("busy"), "{output:?}");
+    assert_eq!(std::fs::read_to_string(&file)?, "one\ntwo\n");
+    assert_eq!(std::fs::read_to_string(rootfs.path().join("etc/hosts"))?, "of the image\n");
     Ok(())
 }
