@@ -1,10 +1,16 @@
 //! `update`: new limits for a container.
+//!
+//! They are the cgroup's. What the sandbox was told at its start, its size of memory, stays.
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 
+use super::state::current;
+use crate::container::Verb;
 use crate::runtime::Runtime;
+use crate::sandbox::cgroup;
+use crate::spec;
 
 /// Arguments of `update`.
 #[derive(Debug, clap::Args)]
@@ -18,6 +24,9 @@ pub(crate) struct Args {
 
 /// Runs it.
 pub(crate) fn run(runtime: &Runtime, args: &Args) -> Result<()> {
-    runtime.root()?.find(&args.id)?;
-    bail!("update (resources: {:?}): not supported yet", args.resources)
+    let (folder, _lock) = runtime.lock(&args.id)?;
+    let state = folder.state()?;
+    current(&folder, &state).allow(Verb::Update, &args.id)?;
+    let file = args.resources.as_ref().context("--resources: missing: expected a file")?;
+    cgroup::update(&state.cgroups, &spec::parse_resources(file)?)
 }

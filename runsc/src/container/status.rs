@@ -38,6 +38,8 @@ pub(crate) enum Verb {
     Resume,
     /// Save to files.
     Checkpoint,
+    /// Change its limits.
+    Update,
 }
 
 impl Status {
@@ -51,10 +53,17 @@ impl Status {
             | (Verb::Exec, Running)
             | (Verb::Pause, Running)
             | (Verb::Checkpoint, Running | Paused)
+            | (Verb::Update, Created | Running | Paused)
             | (Verb::Resume, Paused) => Ok(()),
-            (Verb::Kill | Verb::Exec | Verb::Pause | Verb::Resume | Verb::Checkpoint, Stopped) => {
-                bail!("container not running")
-            }
+            (
+                Verb::Kill
+                | Verb::Exec
+                | Verb::Pause
+                | Verb::Resume
+                | Verb::Checkpoint
+                | Verb::Update,
+                Stopped,
+            ) => bail!("container not running"),
             (Verb::Start, Stopped) => bail!("cannot start a container that has stopped"),
             (Verb::Start, Running | Paused) => {
                 bail!("cannot start an already running container")
@@ -103,6 +112,7 @@ mod tests {
         assert_eq!(allowed(Verb::Pause), [Running]);
         assert_eq!(allowed(Verb::Resume), [Paused]);
         assert_eq!(allowed(Verb::Checkpoint), [Running, Paused]);
+        assert_eq!(allowed(Verb::Update), [Created, Running, Paused]);
     }
 
     #[test]

@@ -79,12 +79,27 @@ fn make_in(tree: &Tree, path: &Path, limits: Option<&LinuxResources>) -> Result<
             .with_context(|| format!("make the cgroup {}", folder.display()))?;
         inherit_cpuset(tree, path)?;
     }
-    for (file, value) in limits.map(|limits| settings(tree, limits)).unwrap_or_default() {
+    limits.map_or(Ok(()), |limits| limit(tree, &folder, limits))?;
+    Ok(folder)
+}
+
+fn limit(tree: &Tree, folder: &Path, limits: &LinuxResources) -> Result<()> {
+    for (file, value) in settings(tree, limits) {
         let file = folder.join(file);
         fs::write(&file, &value)
             .with_context(|| format!("write {value:?} to {}", file.display()))?;
     }
-    Ok(folder)
+    Ok(())
+}
+
+/// Gives new limits to the `folders` of a container.
+pub(crate) fn update(folders: &[PathBuf], limits: &LinuxResources) -> Result<()> {
+    for tree in trees(&fs::read_to_string("/proc/self/mountinfo")?) {
+        for folder in folders.iter().filter(|folder| folder.starts_with(&tree.mount_point)) {
+            limit(&tree, folder, limits)?;
+        }
+    }
+    Ok(())
 }
 
 /// A new cpuset of version 1 takes no process before it has processors and memory nodes (cpuset(7)).
@@ -156,7 +171,8 @@ fn settings(tree: &Tree, limits: &LinuxResources) -> Vec<(&'static str, String)>
         tree.controllers.as_ref().map_or_else(|| has_controller(&tree.mount_point, name), named)
     };
     let memory = limits.memory().as_ref().and_then(|memory| memory.limit());
-    if let Some(bytes) = memory.filter(|_| controls("memory")) {
+    // Engines spell "as it is" as 0 too.
+    if let Some(bytes) = memory.filter(|bytes| *bytes != 0 && controls("memory")) {
         let file = if version_1 { "memory.limit_in_bytes" } else { "memory.max" };
         settings.push((file, number(bytes, version_1)));
     }
@@ -182,15 +198,15 @@ fn cpu_settings(
     settings: &mut Vec<(&'static str, String)>,
 ) {
     const PERIOD: u64 = 100_000;
-    let period = cpu.period().unwrap_or(PERIOD);
-    if let Some(shares) = cpu.shares() {
+    let period = cpu.period().filter(|period| *period != 0).unwrap_or(PERIOD);
+    if let Some(shares) = cpu.shares().filter(|shares| *shares != 0) {
         settings.push(match version_1 {
             true => ("cpu.shares", shares.to_string()),
             // The kernel's own scale: 2..262144 to 1..10000.
             false => ("cpu.weight", (1 + shares.saturating_sub(2) * 9_999 / 262_142).to_string()),
         });
     }
-    if let Some(quota) = cpu.quota() {
+    if let Some(quota) = cpu.quota().filter(|quota| *quota != 0) {
         match version_1 {
             true => {
                 settings.push(("cpu.cfs_period_us", period.to_string()));

@@ -1,11 +1,12 @@
 //! Reading config.json. Type errors name their field; fields that nothing knows are logged.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use control::Report;
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::{LinuxResources, Process, Spec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -39,6 +40,18 @@ pub(crate) fn parse_process(path: &Path) -> Result<Process> {
     let process: Process = typed(&default_user(value))?;
     validate::check_process(&process, "")?;
     Ok(process)
+}
+
+/// Reads the limits of `update --resources FILE`; `-` is standard input.
+pub(crate) fn parse_resources(path: &Path) -> Result<LinuxResources> {
+    let text = if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().take(CONFIG_LIMIT).read_to_string(&mut text).context("standard input")?;
+        text
+    } else {
+        read(path)?
+    };
+    Ok(typed(&json(&text)?)?)
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -10,7 +10,7 @@ mod validate;
 
 pub(crate) use capability::NAMES as CAPABILITY_NAMES;
 pub(crate) use defaults::{HostCommand, OCI_VERSION, bundle_spec, host_command_spec};
-pub(crate) use load::{Bundle, load, parse_process};
+pub(crate) use load::{Bundle, load, parse_process, parse_resources};
 pub(crate) use mounts::{FileSystem, Mount, plan};
 pub(crate) use process::convert;
 
