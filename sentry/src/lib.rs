@@ -1,5 +1,4 @@
-//! The assembler: makes a kernel out of its parts, runs containers in it, and answers the control
-//! server of the sandbox process.
+#![doc = include_str!("README.md")]
 #![forbid(unsafe_code)]
 
 mod boot;
