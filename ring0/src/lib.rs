@@ -1,1 +1,1 @@
-//! ring0.
+#![doc = include_str!("../README.md")]

@@ -1,1 +1,1 @@
-//! vmm.
+#![doc = include_str!("../README.md")]

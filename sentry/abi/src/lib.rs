@@ -1,6 +1,4 @@
-//! The Linux ABI as data: numbers, flags, structures and registers of x86-64.
-//!
-//! No I/O, no allocation of unbounded size, no `unsafe`; every function is total.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod addr;

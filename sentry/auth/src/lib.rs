@@ -1,7 +1,4 @@
-//! Who a task is: user and group ids, capabilities, secure bits (credentials(7),
-//! capabilities(7)).
-//!
-//! Credentials are immutable once shared: a change makes new ones.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod caps;

@@ -1,10 +1,4 @@
-//! Tasks and processes: clone, exec, exit, wait, signals, futexes, descriptors, time.
-//!
-//! # Lock order
-//!
-//! tree -> process threads -> process state -> signal actions -> pending (process, then task)
-//! -> task fields -> descriptor table -> locks of `vfs` -> locks of `mm`.
-//! None is held over `block()` or a copy to application memory.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod exit_status;

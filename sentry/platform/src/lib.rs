@@ -1,12 +1,4 @@
-//! What the Sentry needs from the machine it runs on.
-//!
-//! A *platform* runs application code and hands control back when that code wants something.
-//! This crate holds only the contract and (feature `conformance`) its tests; it knows neither
-//! stubs nor vCPUs, and nothing above it names a platform except `runsc`.
-//!
-//! ```text
-//!   sentry (kernel, mm)   uses  ->  platform  <-  implement   vmm, ptrace-fallback
-//! ```
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "conformance")]

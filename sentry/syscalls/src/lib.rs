@@ -1,7 +1,4 @@
-//! System calls: from number and registers to the kernel's objects.
-//!
-//! One module per family; `table.rs` has one line per call. A handler copies what the caller
-//! points to once, checks it, and works on the copy.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod anon;

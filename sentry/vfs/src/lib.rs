@@ -1,12 +1,4 @@
-//! The virtual file system: mounts, names, path walk, open files.
-//!
-//! File systems (`fs`, `net`) implement [`Inode`] and [`File`]; this crate finds inodes by path,
-//! checks permissions, and keeps names ([`Dentry`]) and mounts.
-//!
-//! # Lock order
-//!
-//! namespace -> dentry children -> dentry name -> locks of a file system. None is held while a
-//! file system works for a caller, since that may block.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod ctx;
