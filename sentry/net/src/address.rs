@@ -12,7 +12,7 @@ use abi::{
 };
 
 /// The name of a Unix socket (unix(7)).
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, state::Save, state::Load)]
 pub enum UnixName {
     /// None.
     #[default]
@@ -31,7 +31,7 @@ impl UnixName {
 }
 
 /// An address of any family.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub enum Address {
     /// `AF_UNSPEC`: to connect(2) it means "to nobody".
     Unspecified,

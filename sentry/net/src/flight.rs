@@ -23,7 +23,7 @@ const FLIGHT_MAX: usize = 16_384;
 const SOCKETS_PER_CLOSING: usize = 16;
 
 /// All descriptors in flight.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub(crate) struct Flight {
     state: Mutex<InFlight>,
     ditch: Mutex<Ditch>,
@@ -31,7 +31,7 @@ pub(crate) struct Flight {
 
 /// The books. Whoever puts descriptors into an inbox or takes them out holds the lock meanwhile,
 /// so that a collection sees both as they belong together.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub(crate) struct InFlight {
     count: usize,
     /// Unix sockets closed since the last collection.
@@ -40,7 +40,7 @@ pub(crate) struct InFlight {
     sockets: BTreeMap<u64, Entry>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 struct Entry {
     file: Arc<OpenFile>,
     times: usize,
@@ -48,7 +48,7 @@ struct Entry {
 
 /// Descriptors that nobody will receive, waiting to be closed one after the other: closing one
 /// can bring further ones, and must not recurse.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 struct Ditch {
     files: Vec<Arc<OpenFile>>,
     busy: bool,

@@ -12,13 +12,14 @@ const MAGIC: u64 = 0x534f_434b;
 const MINOR: u32 = 0xf_ff00;
 
 /// The inode of a socket, which has no name.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(crate) struct SocketInode {
     ino: u64,
+    #[state(early)]
     owner: Mutex<Owner>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, state::Save, state::Load)]
 struct Owner {
     uid: u32,
     gid: u32,
@@ -35,8 +36,6 @@ impl SocketInode {
         self.ino
     }
 }
-
-state::cannot_save!(SocketInode);
 
 impl Inode for SocketInode {
     fn metadata(&self, _cx: &Ctx<'_>) -> Result<Metadata, Errno> {

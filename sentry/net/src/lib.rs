@@ -34,3 +34,19 @@ pub use message::{Control, Outgoing, PacketInfo, Received, RecvHow, check_creden
 pub use namespace::Namespace;
 pub use socket::Socket;
 pub use transport::{Shutdown, Transport};
+
+/// The object types of this crate, for checkpoints.
+#[must_use]
+pub fn register(r: state::Registry) -> state::Registry {
+    let r = r
+        .object::<Namespace>()
+        .object::<options::Options>()
+        .object::<stream::End>()
+        .object::<Socket>()
+        .view::<Socket, dyn vfs::File>(|weak| weak)
+        .object::<inode::SocketInode>()
+        .view::<inode::SocketInode, dyn vfs::Inode>(|weak| weak)
+        .object::<netlink::Netlink>()
+        .view::<netlink::Netlink, dyn Transport>(|weak| weak);
+    unix::savable(inet::savable(r))
+}

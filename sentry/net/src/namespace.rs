@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A network namespace: names and ports in use, and descriptors in flight.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct Namespace {
     charge: Arc<Charge>,
     next_ino: AtomicU64,
@@ -55,6 +55,12 @@ impl Namespace {
             kernel.net.get_or_init(|| -> Arc<dyn Any + Send + Sync> { Self::new(&kernel.charge) });
         #[expect(clippy::unwrap_used, reason = "`net` alone sets it")]
         Arc::clone(any).downcast().unwrap()
+    }
+
+    /// That of `kernel`, if it was asked for before.
+    #[must_use]
+    pub fn made(kernel: &Kernel) -> Option<Arc<Self>> {
+        kernel.net.get().and_then(|any| Arc::clone(any).downcast().ok())
     }
 
     pub(crate) fn charge(&self) -> &Arc<Charge> {

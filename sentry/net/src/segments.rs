@@ -17,7 +17,7 @@ pub(crate) const STEP_BYTES: usize = 64 * 1024;
 const JOIN_BYTES: usize = 4096;
 
 /// What was sent by one call, or a part of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub(crate) struct Segment {
     data: Vec<u8>,
     start: usize,
@@ -49,12 +49,19 @@ impl Segment {
 }
 
 /// A queue of segments, paid for by a container.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(crate) struct Segments {
     queue: VecDeque<Segment>,
     /// Bytes not read yet.
     bytes: usize,
     charge: Arc<Charge>,
+}
+
+/// What a checkpoint puts its own into; nobody pays for it.
+impl Default for Segments {
+    fn default() -> Self {
+        Self::new(&Charge::new(0))
+    }
 }
 
 impl Segments {

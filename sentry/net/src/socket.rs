@@ -35,7 +35,7 @@ const TCP_INFO_BYTES: usize = 192;
 const BACKLOG_MAX: i32 = 4096;
 
 /// A socket.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct Socket {
     transport: Arc<dyn Transport>,
     namespace: Arc<Namespace>,
@@ -313,8 +313,6 @@ impl Socket {
         Ok(0)
     }
 }
-
-state::cannot_save!(Socket);
 
 impl File for Socket {
     fn read(&self, cx: &Ctx<'_>, dst: &mut dyn Dst, _offset: u64) -> Result<usize, Errno> {

@@ -22,7 +22,7 @@ pub(crate) const ALL_EVENTS: u32 =
     POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLERR | POLLHUP | POLLRDHUP;
 
 /// What kinds of connection do differently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub(crate) enum Flavor {
     /// `AF_UNIX`, `SOCK_STREAM`.
     UnixStream,
@@ -33,7 +33,7 @@ pub(crate) enum Flavor {
 }
 
 /// One end of a connection.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(crate) struct End {
     flavor: Flavor,
     namespace: Arc<Namespace>,
@@ -41,13 +41,14 @@ pub(crate) struct End {
     pub(crate) queue: Arc<WaitQueue>,
     inbox: Mutex<Inbox>,
     /// One reader at a time may have a segment in its hands, so that it can put back the rest.
+    #[state(skip)]
     reading: SleepLock,
     peer: OnceLock<Weak<End>>,
     /// Who the peer was when it connected or listened.
     pub(crate) peer_credentials: Ucred,
 }
 
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an independent fact")]
 struct Inbox {
     segments: Segments,
@@ -245,6 +246,10 @@ impl End {
     }
 
     fn send_to_nobody(&self, src: &mut dyn Src) -> Result<usize, Errno> {
+        if src.remaining() == 0 {
+            // Nothing is sent, so nothing comes back.
+            return Ok(0);
+        }
         let count = take_bytes(src, STEP_BYTES)?.len();
         self.broken()?;
         Ok(count)

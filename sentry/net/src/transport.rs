@@ -20,7 +20,7 @@ pub struct Shutdown {
 /// A kind of socket. Nothing here waits but `connect`: what can't be done yet is `EAGAIN`, and
 /// [`crate::Socket`] waits for the queue and tries again.
 /// A method that is not overridden answers what Linux answers for a socket that has no such thing.
-pub trait Transport: Any + Send + Sync + fmt::Debug {
+pub trait Transport: Any + state::Object + fmt::Debug {
     /// Where to wait for events.
     fn queue(&self) -> &Arc<WaitQueue>;
 

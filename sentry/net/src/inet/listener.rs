@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What a listening TCP socket receives with.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(crate) struct TcpListener {
     namespace: Arc<Namespace>,
     pending: Mutex<Pending>,
@@ -29,7 +29,7 @@ pub(crate) struct TcpListener {
     pub(super) options: Arc<Options>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load, Default)]
 struct Pending {
     incoming: VecDeque<Incoming>,
     /// In the state SYN-SENT: there was no room for them yet.
@@ -39,7 +39,7 @@ struct Pending {
 }
 
 /// A connection that has not been accepted.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(super) struct Incoming {
     pub(super) end: Arc<End>,
     pub(super) local: SocketAddr,

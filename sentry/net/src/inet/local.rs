@@ -19,7 +19,7 @@ use crate::{Address, options::Options};
 const PRIVILEGED_PORTS: u16 = 1024;
 
 /// The addresses that a socket receives at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub(crate) enum Local {
     /// Every IPv4 address.
     Any4,

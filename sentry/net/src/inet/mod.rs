@@ -13,3 +13,12 @@ pub(crate) use listener::TcpListener;
 pub(crate) use ports::Ports;
 pub(crate) use tcp::Tcp;
 pub(crate) use udp::Udp;
+
+/// The object types, for checkpoints.
+pub(crate) fn savable(r: state::Registry) -> state::Registry {
+    r.object::<Tcp>()
+        .view::<Tcp, dyn crate::Transport>(|weak| weak)
+        .object::<Udp>()
+        .view::<Udp, dyn crate::Transport>(|weak| weak)
+        .object::<TcpListener>()
+}

@@ -15,18 +15,18 @@ use super::local::Local;
 const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
 
 /// The ports of one protocol. `T` is what receives.
-#[derive(Debug)]
-pub(crate) struct Ports<T>(Mutex<Table<T>>);
+#[derive(Debug, state::Save, state::Load)]
+pub(crate) struct Ports<T: state::Object>(Mutex<Table<T>>);
 
-#[derive(Debug)]
-struct Table<T> {
+#[derive(Debug, state::Save, state::Load)]
+struct Table<T: state::Object> {
     ports: BTreeMap<u16, Port<T>>,
     next_ephemeral: u16,
     last_claim: u64,
 }
 
-#[derive(Debug)]
-struct Port<T> {
+#[derive(Debug, state::Save, state::Load)]
+struct Port<T: state::Object> {
     owners: Vec<Owner<T>>,
     /// Connections that were accepted at this port.
     accepted: usize,
@@ -37,7 +37,7 @@ struct Port<T> {
 }
 
 /// What somebody who binds wants.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, state::Save, state::Load)]
 pub(crate) struct Wish {
     pub(super) local: Local,
     /// `SO_REUSEADDR`.
@@ -47,8 +47,8 @@ pub(crate) struct Wish {
     pub(super) uid: u32,
 }
 
-#[derive(Debug)]
-struct Owner<T> {
+#[derive(Debug, state::Save, state::Load)]
+struct Owner<T: state::Object> {
     claim: u64,
     wish: Wish,
     listening: bool,
@@ -57,13 +57,13 @@ struct Owner<T> {
 }
 
 /// A port that is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub(crate) struct Claim {
     number: u64,
     pub(super) port: u16,
 }
 
-impl<T> Port<T> {
+impl<T: state::Object> Port<T> {
     fn new() -> Self {
         Self { owners: Vec::new(), accepted: 0, quiet_until_ns: 0, reusable: true }
     }
@@ -92,7 +92,7 @@ impl<T> Port<T> {
     }
 }
 
-impl<T> Owner<T> {
+impl<T: state::Object> Owner<T> {
     /// `SO_REUSEPORT` on both, of the same user (socket(7)).
     fn shares(&self, wish: &Wish) -> bool {
         self.wish.share && wish.share && self.wish.uid == wish.uid
@@ -105,7 +105,13 @@ impl<T> Owner<T> {
     }
 }
 
-impl<T> Ports<T> {
+impl<T: state::Object> Default for Table<T> {
+    fn default() -> Self {
+        Self { ports: BTreeMap::new(), next_ephemeral: *EPHEMERAL.start(), last_claim: 0 }
+    }
+}
+
+impl<T: state::Object> Ports<T> {
     pub(crate) fn new() -> Self {
         let mut random = [0; 2];
         host::random(&mut random);
@@ -254,7 +260,7 @@ impl<T> Ports<T> {
     }
 }
 
-impl<T> Port<T> {
+impl<T: state::Object> Port<T> {
     fn keep(&mut self, quiet_until_ns: u64, reuse: bool) {
         if quiet_until_ns > 0 {
             self.quiet_until_ns = self.quiet_until_ns.max(quiet_until_ns);
@@ -266,7 +272,7 @@ impl<T> Port<T> {
     }
 }
 
-impl<T> Table<T> {
+impl<T: state::Object> Table<T> {
     fn add(&mut self, number: u16, wish: Wish, receiver: Weak<T>) -> Claim {
         self.last_claim += 1;
         let claim = self.last_claim;

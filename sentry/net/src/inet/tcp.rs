@@ -32,7 +32,7 @@ use crate::{
 const TIME_WAIT_NS: u64 = 60_000_000_000;
 
 /// A TCP socket.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(crate) struct Tcp {
     me: OnceLock<Weak<Tcp>>,
     namespace: Arc<Namespace>,
@@ -41,7 +41,7 @@ pub(crate) struct Tcp {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load, Default)]
 struct State {
     bound: Option<Bound>,
     phase: Phase,
@@ -49,7 +49,7 @@ struct State {
 }
 
 /// The port it holds. One that was accepted holds none itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, state::Save, state::Load)]
 struct Bound {
     claim: Claim,
     local: Local,
@@ -57,8 +57,9 @@ struct Bound {
     automatic: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, state::Save, state::Load, Default)]
 enum Phase {
+    #[default]
     Idle,
     Listening(Arc<TcpListener>),
     /// SYN-SENT: the listener has no room yet.
@@ -68,13 +69,13 @@ enum Phase {
 }
 
 /// Where a connection is from and to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, state::Save, state::Load)]
 struct Pair {
     local: SocketAddr,
     remote: SocketAddr,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, state::Save, state::Load)]
 struct Connection {
     end: Arc<End>,
     pair: Pair,

@@ -147,6 +147,7 @@ fn a_clean_end_is_read_as_end_and_answered_by_a_broken_pipe() {
         accepted.close(cx);
         assert_eq!(client.poll() & (POLLIN | POLLRDHUP | POLLHUP), POLLIN | POLLRDHUP);
         assert_eq!(client.recv(cx, 9).unwrap(), b"");
+        assert_eq!(client.send(cx, b""), Ok(0));
         assert_eq!(client.send(cx, b"into the void"), Ok(13));
         assert_eq!(client.send(cx, b"x"), Err(Errno::EPIPE));
         close_all(cx, [server, client]);

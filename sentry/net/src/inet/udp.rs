@@ -44,7 +44,7 @@ const MESSAGE_MAX6: usize = 65_527;
 const DEFAULT_TTL: i32 = 64;
 
 /// A UDP socket.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(crate) struct Udp {
     me: OnceLock<Weak<Udp>>,
     namespace: Arc<Namespace>,
@@ -53,7 +53,7 @@ pub(crate) struct Udp {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load, Default)]
 struct State {
     bound: Option<(Claim, Local)>,
     remote: Option<SocketAddr>,

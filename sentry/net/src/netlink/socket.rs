@@ -28,7 +28,7 @@ const REQUEST_MAX_BYTES: usize = 32 * 1024;
 const DATAGRAM_BYTES: usize = 8 * 1024;
 
 /// A `NETLINK_ROUTE` socket.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(crate) struct Netlink {
     namespace: Arc<Namespace>,
     options: Arc<Options>,

@@ -26,7 +26,7 @@ const TCP_RECEIVE_DEFAULT: i32 = 131_072;
 const CONGESTION_BYTES: usize = 16;
 
 /// Settings of a socket, and what it is.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub struct Options {
     /// `SO_DOMAIN`.
     pub domain: u16,
@@ -38,7 +38,7 @@ pub struct Options {
 }
 
 /// What can be changed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, state::Save, state::Load)]
 struct Settings {
     /// Whole numbers by level and name; what is not here has its default.
     numbers: BTreeMap<(i32, i32), i32>,

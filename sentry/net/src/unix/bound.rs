@@ -10,10 +10,10 @@ use super::names::{Key, inode_key};
 use crate::{Address, Namespace, Transport, UnixName};
 
 /// The name that a socket has, if any.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub(super) struct Bound(Mutex<Option<Taken>>);
 
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 struct Taken {
     name: UnixName,
     key: Key,

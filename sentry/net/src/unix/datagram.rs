@@ -26,7 +26,7 @@ const QUEUE_MAX: usize = 10;
 const HEADER_BYTES: usize = 32;
 
 /// A datagram socket.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(crate) struct Datagram {
     me: OnceLock<Weak<Datagram>>,
     namespace: Arc<Namespace>,
@@ -36,7 +36,7 @@ pub(crate) struct Datagram {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load, Default)]
 struct State {
     inbox: Segments,
     peer: Option<Peer>,
@@ -48,7 +48,7 @@ struct State {
     closed: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, state::Save, state::Load)]
 struct Peer {
     socket: Weak<Datagram>,
     name: UnixName,

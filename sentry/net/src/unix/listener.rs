@@ -17,8 +17,9 @@ use crate::{
 };
 
 /// A listening socket's queue.
-#[derive(Debug)]
-pub(super) struct Listener {
+#[derive(Debug, state::Save, state::Load)]
+#[state(name = "unix::Listener")]
+pub(crate) struct Listener {
     pending: Mutex<Pending>,
     /// That of the socket: those who accept and those who wait for room.
     queue: Arc<WaitQueue>,
@@ -26,7 +27,7 @@ pub(super) struct Listener {
     pub(super) credentials: Ucred,
 }
 
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load, Default)]
 struct Pending {
     incoming: VecDeque<Incoming>,
     backlog: usize,
@@ -34,7 +35,7 @@ struct Pending {
 }
 
 /// A connection that has not been accepted.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(super) struct Incoming {
     pub(super) end: Arc<End>,
     /// The name of who connected.

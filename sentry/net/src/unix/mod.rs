@@ -11,3 +11,13 @@ mod tests;
 pub(crate) use datagram::Datagram;
 pub(crate) use names::Names;
 pub(crate) use stream::Stream;
+
+/// The object types, for checkpoints.
+pub(crate) fn savable(r: state::Registry) -> state::Registry {
+    r.object::<Stream>()
+        .view::<Stream, dyn crate::Transport>(|weak| weak)
+        .object::<stream::Endpoints>()
+        .object::<listener::Listener>()
+        .object::<Datagram>()
+        .view::<Datagram, dyn crate::Transport>(|weak| weak)
+}

@@ -16,7 +16,7 @@ use vfs::{Ctx, LookupFlags, Path};
 use crate::{Transport, UnixName};
 
 /// What a name stands for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, state::Save, state::Load)]
 pub(crate) enum Key {
     /// An inode: device and number.
     Inode(u64, u64),
@@ -25,7 +25,7 @@ pub(crate) enum Key {
 }
 
 /// The names of a namespace.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub(crate) struct Names {
     sockets: Mutex<BTreeMap<Key, Weak<dyn Transport>>>,
     next_automatic: AtomicU32,

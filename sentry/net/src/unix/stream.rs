@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A connection-based Unix socket.
-#[derive(Debug)]
+#[derive(Debug, state::Save, state::Load)]
 pub(crate) struct Stream {
     me: OnceLock<Weak<Stream>>,
     namespace: Arc<Namespace>,
@@ -34,15 +34,16 @@ pub(crate) struct Stream {
 }
 
 /// The names at both sides of a connection.
-#[derive(Debug, Default)]
-struct Endpoints {
+#[derive(Debug, Default, state::Save, state::Load)]
+pub(crate) struct Endpoints {
     peer: UnixName,
     /// That of the listener, for one that was accepted and not bound itself.
     own: UnixName,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, state::Save, state::Load, Default)]
 enum State {
+    #[default]
     Idle,
     Listening(Arc<Listener>),
     Connected(Arc<End>, Arc<Endpoints>),
