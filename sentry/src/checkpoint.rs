@@ -43,6 +43,8 @@ pub(crate) struct Image {
     pub(crate) mounts: Arc<MountNamespace>,
     pub(crate) init: Arc<Task>,
     pub(crate) devpts: Arc<Devpts>,
+    /// The network, if anybody has asked for it.
+    pub(crate) network: Option<Arc<net::Namespace>>,
     /// The container's terminal, which is relayed to one outside.
     pub(crate) console: Option<Arc<Master>>,
     /// `CLOCK_MONOTONIC` at the save. All times in the image are times of this clock.
@@ -51,7 +53,15 @@ pub(crate) struct Image {
 
 /// The object types of all crates.
 fn registry() -> Registry {
-    let parts = [auth::register, mm::register, vfs::register, kernel::register, fs::register];
+    let parts = [
+        sched::register,
+        auth::register,
+        mm::register,
+        vfs::register,
+        kernel::register,
+        fs::register,
+        net::register,
+    ];
     parts.into_iter().fold(Registry::new(VERSION), |r, part| part(r)).object::<Image>()
 }
 
@@ -163,6 +173,9 @@ pub(crate) fn load(
     devfs::register(&image.shared);
     TtyDevice::register(&image.shared);
     let _ = image.kernel.files.set(image.shared.clone());
+    if let Some(network) = &image.network {
+        let _ = image.kernel.net.set(network.clone());
+    }
     let terminal = match (&image.console, outside) {
         (Some(console), Some(outside)) => {
             TtyDevice::register_console(&image.shared, console.terminal().clone());
@@ -213,4 +226,18 @@ fn read_image(file: &HostFile) -> Result<Vec<u8>, Report> {
     let count = file.read_at(&mut bytes, 0).map_err(failed)?;
     bytes.truncate(count);
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A contradiction in the list would fail every save, and be named there.
+    #[test]
+    fn the_list_of_types_does_not_contradict_itself() {
+        let root = Arc::new(auth::Credentials::root());
+        let image = state::save(&registry(), &root).unwrap();
+        let back: Arc<auth::Credentials> = state::load(&registry(), &image).unwrap();
+        assert_eq!(back, root);
+    }
 }

@@ -265,6 +265,7 @@ impl Sentry {
             mounts: self.mounts.clone(),
             init: self.init.clone(),
             devpts: self.devpts.clone(),
+            network: net::Namespace::made(&self.kernel),
             console: self.console()?,
             monotonic_ns: host::clock::monotonic_ns(),
         };

@@ -25,3 +25,9 @@ pub use stop::StopGuard;
 pub use timers::{Fire, TimerId, Timers};
 pub use wait::{Listener, Notify, WaitQueue, wait_until};
 pub use workers::Workers;
+
+/// The object types of this crate, for checkpoints.
+#[must_use]
+pub fn register(r: state::Registry) -> state::Registry {
+    r.object::<WaitQueue>()
+}

@@ -67,6 +67,23 @@ pub struct WaitQueue {
     listeners: Mutex<Vec<Arc<Listener>>>,
 }
 
+/// Empty when all is at rest, but for callbacks, whose owners register again.
+impl state::Save for WaitQueue {
+    fn save(&self, _: &mut state::Writer<'_>) -> state::Result<()> {
+        Ok(())
+    }
+}
+
+impl state::Load for WaitQueue {
+    fn load(_: &mut state::Reader<'_>) -> state::Result<Self> {
+        Ok(Self::new())
+    }
+}
+
+impl state::Schema for WaitQueue {
+    const NAME: &'static str = "WaitQueue";
+}
+
 impl WaitQueue {
     /// Makes an empty queue.
     #[must_use]

@@ -308,6 +308,11 @@ impl<T: state::Object> Table<T> {
 mod tests {
     use super::*;
 
+    /// Who receives.
+    #[derive(Debug, PartialEq)]
+    struct Receiver(u8);
+    state::cannot_save!(Receiver);
+
     fn wish(local: Local, reuse: bool, share: bool) -> Wish {
         Wish { local, reuse, share, uid: 0 }
     }
@@ -318,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_port_is_held_by_one_unless_both_reuse_or_share_it() {
-        let ports = Ports::<()>::new();
+        let ports = Ports::<Receiver>::new();
         let plain = wish(Local::Any4, false, false);
         let first = ports.bind(plain, 80, 0, Weak::new()).unwrap();
         assert_eq!(ports.bind(plain, 80, 0, Weak::new()), Err(Errno::EADDRINUSE));
@@ -338,7 +343,7 @@ mod tests {
     fn two_that_reuse_may_bind_but_one_listens() {
         let ports = Ports::new();
         let wish = wish(Local::Any4, true, false);
-        let receiver = Arc::new(());
+        let receiver = Arc::new(Receiver(0));
         let first = ports.bind(wish, 80, 0, Weak::new()).unwrap();
         let second = ports.bind(wish, 80, 0, Weak::new()).unwrap();
         ports.listen(first, &receiver).unwrap();
@@ -350,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_closed_connection_keeps_the_port_for_a_while() {
-        let ports = Ports::<()>::new();
+        let ports = Ports::<Receiver>::new();
         let plain = wish(Local::Any4, false, false);
         for (reused, before, again) in
             [(false, false, false), (true, false, false), (true, true, true)]
@@ -372,7 +377,7 @@ mod tests {
 
     #[test]
     fn every_ephemeral_port_is_given_once() {
-        let ports = Ports::<()>::new();
+        let ports = Ports::<Receiver>::new();
         let wish = wish(Local::Any4, true, true);
         let mut seen = std::collections::BTreeSet::new();
         for _ in EPHEMERAL {
@@ -387,20 +392,21 @@ mod tests {
     #[test]
     fn the_closest_match_receives() {
         let ports = Ports::new();
-        let (any, exact, connected) = (Arc::new(1), Arc::new(2), Arc::new(3));
+        let (any, exact, connected) =
+            (Arc::new(Receiver(1)), Arc::new(Receiver(2)), Arc::new(Receiver(3)));
         let from: SocketAddr = "127.0.0.1:999".parse().unwrap();
         let to: SocketAddr = "127.0.0.1:80".parse().unwrap();
         let reuse = |local| wish(local, true, false);
         ports.bind(reuse(Local::AnyDual), 80, 0, Arc::downgrade(&any)).unwrap();
-        assert_eq!(ports.find(to, from).as_deref(), Some(&1));
+        assert_eq!(ports.find(to, from).as_deref(), Some(&Receiver(1)));
         ports.bind(reuse(one("127.0.0.1")), 80, 0, Arc::downgrade(&exact)).unwrap();
-        assert_eq!(ports.find(to, from).as_deref(), Some(&2));
+        assert_eq!(ports.find(to, from).as_deref(), Some(&Receiver(2)));
         let claim = ports.bind(reuse(Local::Any4), 80, 0, Arc::downgrade(&connected)).unwrap();
         ports.set_remote(claim, Some(from)).unwrap();
-        assert_eq!(ports.find(to, from).as_deref(), Some(&3));
+        assert_eq!(ports.find(to, from).as_deref(), Some(&Receiver(3)));
         let other = "127.0.0.1:998".parse().unwrap();
-        assert_eq!(ports.find(to, other).as_deref(), Some(&2));
-        assert_eq!(ports.find("[::1]:80".parse().unwrap(), other).as_deref(), Some(&1));
+        assert_eq!(ports.find(to, other).as_deref(), Some(&Receiver(2)));
+        assert_eq!(ports.find("[::1]:80".parse().unwrap(), other).as_deref(), Some(&Receiver(1)));
         assert_eq!(ports.find("[::1]:81".parse().unwrap(), other).as_deref(), None);
     }
 }

@@ -1,5 +1,6 @@
 //! The types of `abi`, which lies on a lower floor and can't derive.
 
+use abi::socket::Ucred;
 use abi::{AddrRange, Errno, FpuState, Registers, SigAction, SigInfo, SigSet, Signal};
 use abi::{Timespec, UserAddr};
 
@@ -39,6 +40,7 @@ macro_rules! structs {
 structs! {
     AddrRange { start end }
     Timespec { sec nsec }
+    Ucred { pid uid gid }
     SigAction { handler flags restorer mask }
     Registers {
         r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss

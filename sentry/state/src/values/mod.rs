@@ -5,6 +5,7 @@ mod atomics;
 mod collections;
 mod converted;
 mod locks;
+mod net;
 mod numbers;
 mod references;
 mod wrappers;
