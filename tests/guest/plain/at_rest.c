@@ -1,10 +1,14 @@
-// A thread blocked in a futex and a ticking timer, until /var/go is there: for checkpoints.
+// A thread blocked in a futex, a ticking timer and bytes in sockets, until /var/go is there: for
+// checkpoints.
 // Prints what must be the same afterwards.
+#include <arpa/inet.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -27,6 +31,28 @@ static void *wait_on_word(void *arg) {
     return NULL;
 }
 
+// Two connected sockets over the loopback interface.
+static int connect_over_tcp(int ends[2]) {
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof addr;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(listener, (void *)&addr, sizeof addr) != 0 || listen(listener, 1) != 0) return -1;
+    if (getsockname(listener, (void *)&addr, &len) != 0) return -1;
+    ends[0] = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(ends[0], (void *)&addr, len) != 0) return -1;
+    ends[1] = accept(listener, NULL, NULL);
+    return ends[1];
+}
+
+// Reads what was sent at the other end, and asks whether that end still works.
+static int receive(const char *name, int ends[2]) {
+    char bytes[32] = {0};
+    if (read(ends[1], bytes, sizeof bytes - 1) <= 0) return -1;
+    printf("%s: %s\n", name, bytes);
+    if (write(ends[1], "back", 4) != 4 || read(ends[0], bytes, 4) != 4) return -1;
+    return memcmp(bytes, "back", 4);
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     sigset_t alarm;
@@ -40,8 +66,13 @@ int main(void) {
     struct itimerval often = {{0, 20000}, {0, 20000}};
     setitimer(ITIMER_REAL, &often, NULL);
     while (tid == 0 || ticks < 2) pause();
+    int unix_ends[2], tcp_ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, unix_ends) != 0 || connect_over_tcp(tcp_ends) < 0) return 2;
+    if (write(unix_ends[0], "on its way", 10) != 10 || write(tcp_ends[0], "on its way", 10) != 10) return 3;
     printf("thread %ld waits\n", tid);
     while (access("/var/go", F_OK) != 0) pause();
+    // The timer goes on ticking: each read may be interrupted, but has its bytes at once.
+    if (receive("unix", unix_ends) != 0 || receive("tcp", tcp_ends) != 0) return 4;
     int before = ticks;
     while (ticks < before + 3) pause();
     __atomic_store_n(&word, 1, __ATOMIC_SEQ_CST);
