@@ -1,212 +1,39 @@
-//! Calls on descriptors: read, write, seek, duplicate, control.
+//! Calls on descriptors: close, seek, duplicate, control, attributes.
 
 use std::sync::Arc;
 
-use abi::{AddrRange, Errno, SigInfo, Signal, UserAddr, fs::open};
-use kernel::{Cx, Resource, SysResult, UserDst, UserSrc, signal::Sender};
-use vfs::{DirEntry, DirSink, Dst, Ioctl, OpenFile, SetAttr, Src};
+use abi::{Errno, fs::open};
+use kernel::{Cx, Resource, SysResult};
+use vfs::{Ioctl, OpenFile, SetAttr};
 
 use crate::{
-    Args, lock, path,
+    Args, attributes, lock, stat,
     table::{Entry, full, partial},
 };
 
 #[rustfmt::skip]
 pub(crate) const TABLE: &[Entry] = &[
-    full(     0, "read",            "fxu",    read),
-    full(     1, "write",           "fbu",    write),
     full(     3, "close",           "f",      close),
     full(     5, "fstat",           "fx",     fstat),
     full(     8, "lseek",           "fdd",    lseek),
     full(    16, "ioctl",           "fxx",    ioctl),
-    full(    17, "pread64",         "fxud",   pread64),
-    full(    18, "pwrite64",        "fbud",   pwrite64),
-    full(    19, "readv",           "fxu",    readv),
-    full(    20, "writev",          "fxu",    writev),
     full(    32, "dup",             "f",      dup),
     full(    33, "dup2",            "ff",     dup2),
     partial( 72, "fcntl",           "fdx",    fcntl, "no leases, no dnotify"),
     full(    74, "fsync",           "f",      fsync),
     full(    75, "fdatasync",       "f",      fdatasync),
     full(    77, "ftruncate",       "fd",     ftruncate),
-    full(    78, "getdents",        "fxu",    getdents),
     full(    81, "fchdir",          "f",      fchdir),
     full(    91, "fchmod",          "fo",     fchmod),
     full(    93, "fchown",          "fdd",    fchown),
     full(   138, "fstatfs",         "fx",     fstatfs),
     full(   162, "sync",            "",       sync),
-    full(   217, "getdents64",      "fxu",    getdents64),
     full(   221, "fadvise64",       "fddd",   fadvise64),
     partial(285, "fallocate",       "fxdd",   fallocate, "modes as far as the file system has them"),
     full(   292, "dup3",            "ffx",    dup3),
-    full(   295, "preadv",          "fxudx",  preadv),
-    full(   296, "pwritev",         "fxudx",  pwritev),
     full(   306, "syncfs",          "f",      syncfs),
-    partial(327, "preadv2",         "fxudxx", preadv2, "no flags"),
-    partial(328, "pwritev2",        "fxudxx", pwritev2, "no flags"),
     full(   436, "close_range",     "uux",    close_range),
 ];
-
-/// Most bytes of one read or write (read(2): `MAX_RW_COUNT`).
-const RW_MAX_BYTES: u64 = 0x7fff_f000;
-
-/// One range of application memory, cut to what one call may move.
-fn one_range(addr: UserAddr, len: u64) -> Result<Vec<AddrRange>, Errno> {
-    if i64::try_from(len).is_err() {
-        return Err(Errno::EINVAL);
-    }
-    let range = addr.range(len.min(RW_MAX_BYTES)).ok_or(Errno::EFAULT)?;
-    Ok(vec![range])
-}
-
-fn iovecs(cx: &Cx<'_>, args: Args) -> Result<Vec<AddrRange>, Errno> {
-    let mut ranges = cx.mm.read_iovecs(args.addr(1), args.get(2))?;
-    let mut left = RW_MAX_BYTES;
-    for range in &mut ranges {
-        let len = range.len().min(left);
-        range.end = range.start.wrapping_add(len);
-        left -= len;
-    }
-    Ok(ranges)
-}
-
-fn dst(cx: &Cx<'_>, ranges: Vec<AddrRange>) -> UserDst {
-    UserDst::new(cx.mm.clone(), ranges)
-}
-
-fn src(cx: &Cx<'_>, ranges: Vec<AddrRange>) -> UserSrc {
-    UserSrc::new(cx.mm.clone(), ranges)
-}
-
-/// Turns `EPIPE` into SIGPIPE as well (write(2)).
-pub(crate) fn with_sigpipe(cx: &Cx<'_>, result: Result<usize, Errno>) -> SysResult {
-    if result == Err(Errno::EPIPE) {
-        let info = SigInfo::user(Signal::SIGPIPE, cx.process().pid.0, cx.creds().ruid);
-        let _ = cx.task.send(info, Sender::Inside);
-    }
-    result.map(|count| count as u64)
-}
-
-fn read_ranges(cx: &Cx<'_>, fd: i32, ranges: Vec<AddrRange>, at: Option<u64>) -> SysResult {
-    let file = cx.files.get_io(fd)?;
-    let env = cx.env();
-    let fs = env.ctx();
-    if !file.readable() {
-        return Err(Errno::EBADF);
-    }
-    let mut dst = dst(cx, ranges);
-    let count = match at {
-        None => file.read(&fs, &mut dst)?,
-        Some(_) if !file.file().seekable() => return Err(Errno::ESPIPE),
-        Some(offset) => file.read_at(&fs, &mut dst, offset)?,
-    };
-    Ok(count as u64)
-}
-
-fn write_ranges(cx: &Cx<'_>, fd: i32, ranges: Vec<AddrRange>, at: Option<u64>) -> SysResult {
-    let file = cx.files.get_io(fd)?;
-    let env = cx.env();
-    let fs = env.ctx();
-    if !file.writable() {
-        return Err(Errno::EBADF);
-    }
-    let ranges = limit_file_size(cx, &file, ranges, at)?;
-    let mut src = src(cx, ranges);
-    let result = match at {
-        None => file.write(&fs, &mut src),
-        Some(offset) => file.write_at(&fs, &mut src, offset),
-    };
-    with_sigpipe(cx, result)
-}
-
-/// Cuts a write at `RLIMIT_FSIZE`, or refuses it with SIGXFSZ (setrlimit(2)).
-fn limit_file_size(
-    cx: &Cx<'_>,
-    file: &OpenFile,
-    mut ranges: Vec<AddrRange>,
-    at: Option<u64>,
-) -> Result<Vec<AddrRange>, Errno> {
-    let limit = cx.process().limits.lock().soft(Resource::Fsize);
-    if limit == u64::MAX || !file.file().seekable() {
-        return Ok(ranges);
-    }
-    let offset = at.unwrap_or_else(|| file.offset());
-    let wanted: u64 = ranges.iter().map(|range| range.len()).sum();
-    let mut room = limit.saturating_sub(offset);
-    if room == 0 && wanted > 0 {
-        path::check_file_size(cx, u64::MAX)?;
-    }
-    for range in &mut ranges {
-        let len = range.len().min(room);
-        range.end = range.start.wrapping_add(len);
-        room -= len;
-    }
-    Ok(ranges)
-}
-
-/// `ssize_t read(int fd, void *buf, size_t count)`
-fn read(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    read_ranges(cx, args.i32(0), one_range(args.addr(1), args.get(2))?, None)
-}
-
-/// `ssize_t write(int fd, const void *buf, size_t count)`
-fn write(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    write_ranges(cx, args.i32(0), one_range(args.addr(1), args.get(2))?, None)
-}
-
-/// `ssize_t pread64(int fd, void *buf, size_t count, off_t offset)`
-fn pread64(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    let offset = args.offset(3)?;
-    read_ranges(cx, args.i32(0), one_range(args.addr(1), args.get(2))?, Some(offset))
-}
-
-/// `ssize_t pwrite64(int fd, const void *buf, size_t count, off_t offset)`
-fn pwrite64(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    let offset = args.offset(3)?;
-    write_ranges(cx, args.i32(0), one_range(args.addr(1), args.get(2))?, Some(offset))
-}
-
-/// `ssize_t readv(int fd, const struct iovec *iov, int iovcnt)`
-fn readv(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    read_ranges(cx, args.i32(0), iovecs(cx, args)?, None)
-}
-
-/// `ssize_t writev(int fd, const struct iovec *iov, int iovcnt)`
-fn writev(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    write_ranges(cx, args.i32(0), iovecs(cx, args)?, None)
-}
-
-/// `ssize_t preadv(int fd, const struct iovec *iov, int iovcnt, off_t offset)`
-fn preadv(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    let offset = args.offset(3)?;
-    read_ranges(cx, args.i32(0), iovecs(cx, args)?, Some(offset))
-}
-
-/// `ssize_t pwritev(int fd, const struct iovec *iov, int iovcnt, off_t offset)`
-fn pwritev(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    let offset = args.offset(3)?;
-    write_ranges(cx, args.i32(0), iovecs(cx, args)?, Some(offset))
-}
-
-/// The offset of preadv2(2): -1 means the position.
-fn offset_or_position(args: Args) -> Result<Option<u64>, Errno> {
-    if args.u32(5) != 0 {
-        return Err(Errno::EOPNOTSUPP);
-    }
-    if args.i64(3) == -1 { Ok(None) } else { args.offset(3).map(Some) }
-}
-
-/// `ssize_t preadv2(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags)`
-fn preadv2(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    let at = offset_or_position(args)?;
-    read_ranges(cx, args.i32(0), iovecs(cx, args)?, at)
-}
-
-/// `ssize_t pwritev2(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags)`
-fn pwritev2(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    let at = offset_or_position(args)?;
-    write_ranges(cx, args.i32(0), iovecs(cx, args)?, at)
-}
 
 /// `int close(int fd)`
 fn close(cx: &mut Cx<'_>, args: Args) -> SysResult {
@@ -242,7 +69,7 @@ fn fstat(cx: &mut Cx<'_>, args: Args) -> SysResult {
     let file = cx.files.get(args.i32(0))?;
     let env = cx.env();
     let meta = file.metadata(&env.ctx())?;
-    cx.mm.write(args.addr(1), &path::stat_bytes(&meta))?;
+    cx.mm.write(args.addr(1), &stat::stat_bytes(&meta))?;
     Ok(0)
 }
 
@@ -415,7 +242,7 @@ fn ftruncate(cx: &mut Cx<'_>, args: Args) -> SysResult {
     if !file.writable() {
         return Err(Errno::EINVAL);
     }
-    path::check_file_size(cx, size)?;
+    attributes::check_file_size(cx, size)?;
     let env = cx.env();
     let fs = env.ctx();
     if !file.metadata(&fs)?.is_file() {
@@ -443,7 +270,7 @@ fn fallocate(cx: &mut Cx<'_>, args: Args) -> SysResult {
         return Err(if file.path().is_none() { Errno::ESPIPE } else { Errno::ENODEV });
     }
     if args.u32(1) & 1 == 0 {
-        path::check_file_size(cx, end)?;
+        attributes::check_file_size(cx, end)?;
     }
     file.file().allocate(&fs, args.u32(1), offset, len).map(|()| 0)
 }
@@ -494,7 +321,7 @@ fn fchown(cx: &mut Cx<'_>, args: Args) -> SysResult {
     let file = cx.files.get_io(args.i32(0))?;
     let env = cx.env();
     let fs = env.ctx();
-    let (uid, gid) = (path::id_or_keep(args.u32(1)), path::id_or_keep(args.u32(2)));
+    let (uid, gid) = (attributes::id_or_keep(args.u32(1)), attributes::id_or_keep(args.u32(2)));
     match file.path() {
         Some(place) => fs.change_owner(place, uid, gid)?,
         None => file.file().set_attr(&fs, &SetAttr { uid, gid, ..SetAttr::default() })?,
@@ -512,126 +339,6 @@ fn fstatfs(cx: &mut Cx<'_>, args: Args) -> SysResult {
         (None, Some(inode)) => (inode.stat_fs(&fs)?, vfs::MountFlags::default()),
         (None, None) => return Err(Errno::ENOSYS),
     };
-    cx.mm.write(args.addr(1), &path::statfs_bytes(&stat, flags))?;
+    cx.mm.write(args.addr(1), &stat::statfs_bytes(&stat, flags))?;
     Ok(0)
-}
-
-/// Packs entries as `linux_dirent64`, or as the older `linux_dirent`.
-struct Packer {
-    bytes: Vec<u8>,
-    room: usize,
-    old: bool,
-    /// An entry did not fit.
-    full: bool,
-}
-
-impl DirSink for Packer {
-    fn add(&mut self, entry: DirEntry<'_>) -> bool {
-        // Two numbers, the length, the kind and a NUL; only their order differs.
-        let len = (8 + 8 + 2 + 1 + 1 + entry.name.len()).next_multiple_of(8);
-        if self.bytes.len() + len > self.room {
-            self.full = true;
-            return false;
-        }
-        let end = self.bytes.len() + len;
-        let Ok(short) = u16::try_from(len) else { return false };
-        self.bytes.extend_from_slice(&entry.ino.to_le_bytes());
-        self.bytes.extend_from_slice(&entry.next.to_le_bytes());
-        self.bytes.extend_from_slice(&short.to_le_bytes());
-        if !self.old {
-            self.bytes.push(entry.kind);
-        }
-        self.bytes.extend_from_slice(entry.name);
-        self.bytes.resize(end, 0);
-        if self.old
-            && let Some(last) = self.bytes.last_mut()
-        {
-            *last = entry.kind;
-        }
-        true
-    }
-}
-
-/// Most bytes that one listing call gives.
-const DIRENTS_MAX_BYTES: usize = 64 << 10;
-
-fn list(cx: &Cx<'_>, args: Args, old: bool) -> SysResult {
-    let file = cx.files.get_io(args.i32(0))?;
-    let env = cx.env();
-    let room = usize::try_from(args.u32(2)).map_err(|_| Errno::EINVAL)?.min(DIRENTS_MAX_BYTES);
-    let mut packer = Packer { bytes: Vec::new(), room, old, full: false };
-    file.read_dir(&env.ctx(), &mut packer)?;
-    if packer.bytes.is_empty() && packer.full {
-        return Err(Errno::EINVAL);
-    }
-    cx.mm.write(args.addr(1), &packer.bytes)?;
-    Ok(packer.bytes.len() as u64)
-}
-
-/// `int getdents(unsigned fd, struct linux_dirent *dirp, unsigned count)`
-fn getdents(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    list(cx, args, true)
-}
-
-/// `ssize_t getdents64(int fd, void *dirp, size_t count)`
-fn getdents64(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    list(cx, args, false)
-}
-
-/// Moves bytes from one open file to another through a buffer of the kernel: for sendfile(2) and
-/// its like. `from` and `to` are offsets that replace the positions.
-pub(crate) fn transfer(
-    cx: &Cx<'_>,
-    (input, mut from): (&OpenFile, Option<u64>),
-    (output, mut to): (&OpenFile, Option<u64>),
-    len: u64,
-) -> Result<u64, Errno> {
-    const CHUNK_BYTES: usize = 64 << 10;
-    let env = cx.env();
-    let fs = env.ctx();
-    let mut buffer = vec![0; CHUNK_BYTES.min(usize::try_from(len).unwrap_or(CHUNK_BYTES))];
-    let mut done = 0;
-    while done < len {
-        let want = usize::try_from(len - done).unwrap_or(CHUNK_BYTES).min(buffer.len());
-        let room = buffer.get_mut(..want).unwrap_or_default();
-        let mut dst = vfs::BytesDst::new(room);
-        debug_assert!(dst.remaining() == want);
-        let start = from.unwrap_or_else(|| input.offset());
-        let got = match input.read_at(&fs, &mut dst, start) {
-            Ok(got) => got,
-            Err(_) if done > 0 => break,
-            Err(errno) => return Err(errno),
-        };
-        if got == 0 {
-            break;
-        }
-        let mut src = vfs::BytesSrc(buffer.get(..got).unwrap_or_default());
-        let result = match to {
-            Some(offset) => output.write_at(&fs, &mut src, offset),
-            None => output.write(&fs, &mut src),
-        };
-        let _ = src.remaining();
-        let put = match result {
-            Ok(put) => put,
-            Err(_) if done > 0 => break,
-            Err(errno) => return Err(errno),
-        };
-        let moved = put as u64;
-        done += moved;
-        match &mut from {
-            Some(offset) => *offset += moved,
-            None if input.file().seekable() => {
-                let next = i64::try_from(start + moved).map_err(|_| Errno::EOVERFLOW)?;
-                input.seek(&fs, next, 0)?;
-            }
-            None => {}
-        }
-        if let Some(offset) = &mut to {
-            *offset += moved;
-        }
-        if put < got {
-            break;
-        }
-    }
-    Ok(done)
 }

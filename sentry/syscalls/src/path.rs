@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use abi::{Errno, Timespec, UserAddr, fs::open};
-use auth::{Capability, Credentials};
-use kernel::{Cx, FsEnv, SysResult};
-use vfs::{Ctx, LookupFlags, Metadata, NewNode, OpenHow, Path, RenameFlags, SetTime, StatFs};
+use abi::{Errno, UserAddr, fs::open};
+use auth::Capability;
+use kernel::{Cx, SysResult};
+use vfs::{Ctx, LookupFlags, NewNode, OpenHow, Path, RenameFlags};
 
 use crate::{
     Args,
@@ -16,21 +16,16 @@ use crate::{
 pub(crate) const AT_FDCWD: i32 = -100;
 /// Do not follow a link at the end.
 pub(crate) const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
-const AT_EACCESS: u32 = 0x200;
 const AT_REMOVEDIR: u32 = 0x200;
 const AT_SYMLINK_FOLLOW: u32 = 0x400;
-const AT_NO_AUTOMOUNT: u32 = 0x800;
+/// Nothing is mounted by a walk here anyway.
+pub(crate) const AT_NO_AUTOMOUNT: u32 = 0x800;
 /// An empty path means the directory descriptor itself.
 pub(crate) const AT_EMPTY_PATH: u32 = 0x1000;
-const AT_STATX_SYNC_TYPE: u32 = 0x6000;
 
 #[rustfmt::skip]
 pub(crate) const TABLE: &[Entry] = &[
     full(     2, "open",       "sxo",    open),
-    full(     4, "stat",       "sx",     stat),
-    full(     6, "lstat",      "sx",     lstat),
-    full(    21, "access",     "sd",     access),
-    full(    76, "truncate",   "su",     truncate),
     full(    79, "getcwd",     "xu",     getcwd),
     full(    80, "chdir",      "s",      chdir),
     full(    82, "rename",     "ss",     rename),
@@ -41,34 +36,18 @@ pub(crate) const TABLE: &[Entry] = &[
     full(    87, "unlink",     "s",      unlink),
     full(    88, "symlink",    "ss",     symlink),
     full(    89, "readlink",   "sxu",    readlink),
-    full(    90, "chmod",      "so",     chmod),
-    full(    92, "chown",      "sdd",    chown),
-    full(    94, "lchown",     "sdd",    lchown),
-    full(    95, "umask",      "o",      umask),
-    full(   132, "utime",      "sx",     utime),
     full(   133, "mknod",      "sox",    mknod),
-    full(   137, "statfs",     "sx",     statfs),
     full(   161, "chroot",     "s",      chroot),
-    full(   235, "utimes",     "sx",     utimes),
     full(   257, "openat",     "fsxo",   openat),
     full(   258, "mkdirat",    "fso",    mkdirat),
     full(   259, "mknodat",    "fsox",   mknodat),
-    full(   260, "fchownat",   "fsddx",  fchownat),
-    full(   261, "futimesat",  "fsx",    futimesat),
-    full(   262, "newfstatat", "fsxx",   newfstatat),
     full(   263, "unlinkat",   "fsx",    unlinkat),
     full(   264, "renameat",   "fsfs",   renameat),
     full(   265, "linkat",     "fsfsx",  linkat),
     full(   266, "symlinkat",  "sfs",    symlinkat),
     full(   267, "readlinkat", "fsxu",   readlinkat),
-    full(   268, "fchmodat",   "fso",    fchmodat),
-    full(   269, "faccessat",  "fsd",    faccessat),
-    full(   280, "utimensat",  "fsxx",   utimensat),
     partial(316, "renameat2",  "fsfsx",  renameat2, "no RENAME_WHITEOUT"),
-    full(   332, "statx",      "fsxxx",  statx),
     full(   437, "openat2",    "fsxu",   openat2),
-    full(   439, "faccessat2", "fsdx",   faccessat2),
-    full(   452, "fchmodat2",  "fsox",   fchmodat2),
 ];
 
 /// Longest path (`PATH_MAX`).
@@ -116,7 +95,8 @@ pub(crate) fn resolve(
     fs.lookup(&start(cx, fs, dir, path)?, path, lookup)
 }
 
-fn follow(flags: u32) -> LookupFlags {
+/// `AT_SYMLINK_NOFOLLOW` as a way to walk.
+pub(crate) fn follow(flags: u32) -> LookupFlags {
     LookupFlags { no_follow: flags & AT_SYMLINK_NOFOLLOW != 0, ..LookupFlags::default() }
 }
 
@@ -233,169 +213,6 @@ pub(crate) fn install(
             Err(errno)
         }
     }
-}
-
-/// `int stat(const char *path, struct stat *statbuf)`
-fn stat(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    stat_at(cx, AT_FDCWD, args.addr(0), args.addr(1), 0)
-}
-
-/// `int lstat(const char *path, struct stat *statbuf)`
-fn lstat(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    stat_at(cx, AT_FDCWD, args.addr(0), args.addr(1), AT_SYMLINK_NOFOLLOW)
-}
-
-/// `int newfstatat(int dirfd, const char *path, struct stat *statbuf, int flags)`
-fn newfstatat(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    let flags = args.flags(3, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)?;
-    stat_at(cx, args.i32(0), args.addr(1), args.addr(2), flags)
-}
-
-fn stat_at(cx: &mut Cx<'_>, dir: i32, path: UserAddr, out: UserAddr, flags: u32) -> SysResult {
-    let meta = metadata_at(cx, dir, path, flags)?;
-    cx.mm.write(out, &stat_bytes(&meta))?;
-    Ok(0)
-}
-
-fn metadata_at(cx: &Cx<'_>, dir: i32, path: UserAddr, flags: u32) -> Result<Metadata, Errno> {
-    // Linux 6.11 and later take a null path for an empty one.
-    let path = if path.is_null() && flags & AT_EMPTY_PATH != 0 {
-        Vec::new()
-    } else {
-        read_path_or_empty(cx, path)?
-    };
-    let env = cx.env();
-    let fs = env.ctx();
-    if path.is_empty() && flags & AT_EMPTY_PATH != 0 && dir != AT_FDCWD {
-        return cx.files.get(dir)?.metadata(&fs);
-    }
-    resolve(cx, &fs, dir, &path, flags, follow(flags))?.inode().metadata(&fs)
-}
-
-/// `struct stat` of x86-64.
-pub(crate) fn stat_bytes(meta: &Metadata) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(144);
-    let mut put = |word: u64| bytes.extend_from_slice(&word.to_le_bytes());
-    put(meta.dev);
-    put(meta.ino);
-    put(u64::from(meta.nlink));
-    put(u64::from(meta.mode) | u64::from(meta.uid) << 32);
-    put(u64::from(meta.gid));
-    put(meta.rdev);
-    put(meta.size);
-    put(u64::from(meta.block_size));
-    put(meta.blocks);
-    for time in [meta.atime, meta.mtime, meta.ctime] {
-        put(time.sec.cast_unsigned());
-        put(time.nsec.cast_unsigned());
-    }
-    bytes.resize(144, 0);
-    bytes
-}
-
-/// `int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *out)`
-fn statx(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    const RESERVED: u32 = 0x8000_0000;
-    let known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
-    let flags = args.flags(2, known)?;
-    if args.u32(3) & RESERVED != 0 || flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE {
-        return Err(Errno::EINVAL);
-    }
-    let meta = metadata_at(cx, args.i32(0), args.addr(1), flags)?;
-    cx.mm.write(args.addr(4), &statx_bytes(&meta))?;
-    Ok(0)
-}
-
-/// `struct statx` (linux/stat.h).
-fn statx_bytes(meta: &Metadata) -> Vec<u8> {
-    const BASIC: u32 = 0x7ff;
-    const BTIME: u32 = 0x800;
-    let known = if meta.btime == Timespec::default() { BASIC } else { BASIC | BTIME };
-    let mut bytes = Vec::with_capacity(256);
-    let mut put = |field: &[u8]| bytes.extend_from_slice(field);
-    put(&known.to_le_bytes());
-    put(&meta.block_size.to_le_bytes());
-    put(&0_u64.to_le_bytes());
-    put(&meta.nlink.to_le_bytes());
-    put(&meta.uid.to_le_bytes());
-    put(&meta.gid.to_le_bytes());
-    put(&(meta.mode & 0xffff).to_le_bytes());
-    put(&meta.ino.to_le_bytes());
-    put(&meta.size.to_le_bytes());
-    put(&meta.blocks.to_le_bytes());
-    put(&0_u64.to_le_bytes());
-    for time in [meta.atime, meta.btime, meta.ctime, meta.mtime] {
-        put(&time.sec.to_le_bytes());
-        put(&time.nsec.to_le_bytes());
-    }
-    for device in [meta.rdev, meta.dev] {
-        put(&abi::fs::dev_major(device).to_le_bytes());
-        put(&abi::fs::dev_minor(device).to_le_bytes());
-    }
-    bytes.resize(256, 0);
-    bytes
-}
-
-/// `int access(const char *path, int mode)`
-fn access(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    access_at(cx, AT_FDCWD, args.addr(0), args.u32(1), 0)
-}
-
-/// `int faccessat(int dirfd, const char *path, int mode)`
-fn faccessat(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    access_at(cx, args.i32(0), args.addr(1), args.u32(2), 0)
-}
-
-/// `int faccessat2(int dirfd, const char *path, int mode, int flags)`
-fn faccessat2(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    let flags = args.flags(3, AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)?;
-    access_at(cx, args.i32(0), args.addr(1), args.u32(2), flags)
-}
-
-fn access_at(cx: &mut Cx<'_>, dir: i32, path: UserAddr, mode: u32, flags: u32) -> SysResult {
-    if mode & !7 != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let path = read_path_or_empty(cx, path)?;
-    let env = if flags & AT_EACCESS != 0 { cx.env() } else { env_with_real_ids(cx) };
-    let fs = env.ctx();
-    let place = resolve(cx, &fs, dir, &path, flags, follow(flags))?;
-    if mode == 0 {
-        return Ok(0);
-    }
-    fs.access(&place, mode)?;
-    Ok(0)
-}
-
-/// access(2) asks with the real ids; a real uid other than 0 has no capabilities then.
-fn env_with_real_ids<'a>(cx: &Cx<'a>) -> FsEnv<'a> {
-    let creds = cx.creds();
-    let mut real = Credentials { fsuid: creds.ruid, fsgid: creds.rgid, ..(*creds).clone() };
-    real.effective = if creds.ruid == 0 { creds.permitted } else { auth::CapabilitySet::EMPTY };
-    cx.env_as(Arc::new(real))
-}
-
-/// `int truncate(const char *path, off_t length)`
-fn truncate(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    let size = args.offset(1)?;
-    let path = read_path(cx, args.addr(0))?;
-    check_file_size(cx, size)?;
-    let env = cx.env();
-    let fs = env.ctx();
-    let place = fs.lookup(fs.cwd, &path, LookupFlags::default())?;
-    fs.truncate(&place, size)?;
-    Ok(0)
-}
-
-/// Refuses to make a file larger than `RLIMIT_FSIZE`, with SIGXFSZ (setrlimit(2)).
-pub(crate) fn check_file_size(cx: &Cx<'_>, size: u64) -> Result<(), Errno> {
-    let limit = cx.process().limits.lock().soft(kernel::Resource::Fsize);
-    if size <= limit {
-        return Ok(());
-    }
-    let info = abi::SigInfo::kernel(abi::Signal::SIGXFSZ);
-    let _ = cx.task.send(info, kernel::signal::Sender::Inside);
-    Err(Errno::EFBIG)
 }
 
 /// `char *getcwd(char *buf, size_t size)`
@@ -612,196 +429,4 @@ fn readlink(cx: &mut Cx<'_>, args: Args) -> SysResult {
 /// `ssize_t readlinkat(int dirfd, const char *path, char *buf, size_t size)`
 fn readlinkat(cx: &mut Cx<'_>, args: Args) -> SysResult {
     readlink_at(cx, args.i32(0), args.addr(1), args.addr(2), args.size(3))
-}
-
-fn chmod_at(cx: &mut Cx<'_>, dir: i32, path: UserAddr, mode: u32, flags: u32) -> SysResult {
-    let path = read_path_or_empty(cx, path)?;
-    let env = cx.env();
-    let fs = env.ctx();
-    let place = resolve(cx, &fs, dir, &path, flags, follow(flags))?;
-    if place.inode().metadata(&fs)?.is_symlink() {
-        return Err(Errno::EOPNOTSUPP);
-    }
-    fs.change_mode(&place, mode)?;
-    Ok(0)
-}
-
-/// `int chmod(const char *path, mode_t mode)`
-fn chmod(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    chmod_at(cx, AT_FDCWD, args.addr(0), args.u32(1), 0)
-}
-
-/// `int fchmodat(int dirfd, const char *path, mode_t mode)`
-fn fchmodat(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    chmod_at(cx, args.i32(0), args.addr(1), args.u32(2), 0)
-}
-
-/// `int fchmodat2(int dirfd, const char *path, mode_t mode, int flags)`
-fn fchmodat2(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    let flags = args.flags(3, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)?;
-    chmod_at(cx, args.i32(0), args.addr(1), args.u32(2), flags)
-}
-
-/// `uid_t` or `gid_t` argument: -1 leaves the id alone.
-pub(crate) fn id_or_keep(id: u32) -> Option<u32> {
-    (id != u32::MAX).then_some(id)
-}
-
-fn chown_at(
-    cx: &mut Cx<'_>,
-    dir: i32,
-    path: UserAddr,
-    (uid, gid): (u32, u32),
-    flags: u32,
-) -> SysResult {
-    let path = read_path_or_empty(cx, path)?;
-    let env = cx.env();
-    let fs = env.ctx();
-    let place = resolve(cx, &fs, dir, &path, flags, follow(flags))?;
-    fs.change_owner(&place, id_or_keep(uid), id_or_keep(gid))?;
-    Ok(0)
-}
-
-/// `int chown(const char *path, uid_t uid, gid_t gid)`
-fn chown(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    chown_at(cx, AT_FDCWD, args.addr(0), (args.u32(1), args.u32(2)), 0)
-}
-
-/// `int lchown(const char *path, uid_t uid, gid_t gid)`
-fn lchown(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    let ids = (args.u32(1), args.u32(2));
-    chown_at(cx, AT_FDCWD, args.addr(0), ids, AT_SYMLINK_NOFOLLOW)
-}
-
-/// `int fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)`
-fn fchownat(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    let flags = args.flags(4, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)?;
-    chown_at(cx, args.i32(0), args.addr(1), (args.u32(2), args.u32(3)), flags)
-}
-
-/// `mode_t umask(mode_t mask)`
-fn umask(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    Ok(u64::from(cx.task.fs().set_umask(args.u32(0))))
-}
-
-const UTIME_NOW: i64 = 0x3fff_ffff;
-const UTIME_OMIT: i64 = 0x3fff_fffe;
-
-type Times = (Option<SetTime>, Option<SetTime>);
-const BOTH_NOW: Times = (Some(SetTime::Now), Some(SetTime::Now));
-
-fn set_times(cx: &mut Cx<'_>, dir: i32, path: UserAddr, times: Times, flags: u32) -> SysResult {
-    let env = cx.env();
-    let fs = env.ctx();
-    let place = if path.is_null() && dir != AT_FDCWD {
-        let file = cx.files.get_io(dir)?;
-        file.path().cloned().ok_or(Errno::EINVAL)?
-    } else {
-        let path = read_path_or_empty(cx, path)?;
-        resolve(cx, &fs, dir, &path, flags, follow(flags))?
-    };
-    fs.change_times(&place, times.0, times.1)?;
-    Ok(0)
-}
-
-fn one_time(time: Timespec) -> Result<Option<SetTime>, Errno> {
-    match time.nsec {
-        UTIME_NOW => Ok(Some(SetTime::Now)),
-        UTIME_OMIT => Ok(None),
-        0..=999_999_999 => Ok(Some(SetTime::To(time))),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-/// `int utimensat(int dirfd, const char *path, const struct timespec times[2], int flags)`
-fn utimensat(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    let flags = args.flags(3, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)?;
-    let times = if args.addr(2).is_null() {
-        BOTH_NOW
-    } else {
-        let atime: Timespec = cx.mm.read_value(args.addr(2))?;
-        let mtime: Timespec = cx.mm.read_value(args.addr(2).wrapping_add(16))?;
-        (one_time(atime)?, one_time(mtime)?)
-    };
-    set_times(cx, args.i32(0), args.addr(1), times, flags)
-}
-
-fn read_timevals(cx: &Cx<'_>, addr: UserAddr) -> Result<Times, Errno> {
-    if addr.is_null() {
-        return Ok(BOTH_NOW);
-    }
-    let one = |at: u64| -> Result<Option<SetTime>, Errno> {
-        let time: Timespec = cx.mm.read_value(addr.wrapping_add(at))?;
-        if !(0..1_000_000).contains(&time.nsec) {
-            return Err(Errno::EINVAL);
-        }
-        Ok(Some(SetTime::To(Timespec { sec: time.sec, nsec: time.nsec * 1000 })))
-    };
-    Ok((one(0)?, one(16)?))
-}
-
-/// `int utimes(const char *path, const struct timeval times[2])`
-fn utimes(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    let times = read_timevals(cx, args.addr(1))?;
-    set_times(cx, AT_FDCWD, args.addr(0), times, 0)
-}
-
-/// `int futimesat(int dirfd, const char *path, const struct timeval times[2])`
-fn futimesat(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    let times = read_timevals(cx, args.addr(2))?;
-    set_times(cx, args.i32(0), args.addr(1), times, 0)
-}
-
-/// `int utime(const char *path, const struct utimbuf *times)`
-fn utime(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    let times = if args.addr(1).is_null() {
-        BOTH_NOW
-    } else {
-        let sec = |at: u64| cx.mm.read_value::<i64>(args.addr(1).wrapping_add(at));
-        let to = |sec| Some(SetTime::To(Timespec { sec, nsec: 0 }));
-        (to(sec(0)?), to(sec(8)?))
-    };
-    set_times(cx, AT_FDCWD, args.addr(0), times, 0)
-}
-
-/// `int statfs(const char *path, struct statfs *buf)`
-fn statfs(cx: &mut Cx<'_>, args: Args) -> SysResult {
-    let path = read_path(cx, args.addr(0))?;
-    let env = cx.env();
-    let fs = env.ctx();
-    let place = fs.lookup(fs.cwd, &path, LookupFlags::default())?;
-    let stat = place.inode().stat_fs(&fs)?;
-    cx.mm.write(args.addr(1), &statfs_bytes(&stat, place.mount.flags()))?;
-    Ok(0)
-}
-
-/// `struct statfs` of x86-64.
-pub(crate) fn statfs_bytes(stat: &StatFs, flags: vfs::MountFlags) -> Vec<u8> {
-    const ST_VALID: u64 = 0x20;
-    let mut mount_flags = ST_VALID;
-    for (on, bit) in [
-        (flags.read_only, 1),
-        (flags.no_suid, 2),
-        (flags.no_dev, 4),
-        (flags.no_exec, 8),
-        (flags.no_atime, 0x400),
-    ] {
-        mount_flags |= if on { bit } else { 0 };
-    }
-    let words = [
-        stat.magic,
-        stat.block_size,
-        stat.blocks,
-        stat.blocks_free,
-        stat.blocks_available,
-        stat.files,
-        stat.files_free,
-        0,
-        stat.name_max,
-        stat.block_size,
-        mount_flags,
-    ];
-    let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    bytes.resize(120, 0);
-    bytes
 }

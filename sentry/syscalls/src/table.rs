@@ -6,8 +6,8 @@ use abi::Errno;
 use kernel::{Cx, SysResult, SyscallTable};
 
 use crate::{
-    Args, anon, creds, fd, futex, lock, memory, path, poll, process, signal, socket, strace,
-    system, time, timer, transfer,
+    Args, anon, attributes, creds, fd, futex, listing, lock, memory, path, poll, prctl, process,
+    read_write, schedule, signal, socket, stat, strace, system, time, timer, transfer,
 };
 
 /// A handler.
@@ -65,16 +65,22 @@ pub(crate) const fn partial(
 /// The families, each with its lines in order of number.
 const FAMILIES: &[&[Entry]] = &[
     anon::TABLE,
+    attributes::TABLE,
     creds::TABLE,
     fd::TABLE,
     futex::TABLE,
+    listing::TABLE,
     lock::TABLE,
     memory::TABLE,
     path::TABLE,
     poll::TABLE,
+    prctl::TABLE,
     process::TABLE,
+    read_write::TABLE,
+    schedule::TABLE,
     signal::TABLE,
     socket::TABLE,
+    stat::TABLE,
     system::TABLE,
     time::TABLE,
     timer::TABLE,

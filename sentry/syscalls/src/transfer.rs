@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vfs::{Ctx, Inode, LookupFlags, XattrFlags};
 
 use crate::{
-    Args, fd, path,
+    Args, path, read_write,
     table::{Entry, full},
 };
 
@@ -55,8 +55,8 @@ fn sendfile(cx: &mut Cx<'_>, args: Args) -> SysResult {
     }
     let from = read_offset(cx, args.addr(2))?;
     let len = args.get(3).min(0x7fff_f000);
-    let result = fd::transfer(cx, (&input, from), (&output, None), len);
-    let moved = fd::with_sigpipe(cx, result.map(|n| usize::try_from(n).unwrap_or(0)))?;
+    let result = read_write::transfer(cx, (&input, from), (&output, None), len);
+    let moved = read_write::with_sigpipe(cx, result.map(|n| usize::try_from(n).unwrap_or(0)))?;
     write_offset(cx, args.addr(2), from, moved)?;
     Ok(moved)
 }
@@ -86,7 +86,7 @@ fn copy_file_range(cx: &mut Cx<'_>, args: Args) -> SysResult {
     if same && start < end.saturating_add(len) && end < start.saturating_add(len) {
         return Err(Errno::EINVAL);
     }
-    let moved = fd::transfer(cx, (&input, from), (&output, to), len)?;
+    let moved = read_write::transfer(cx, (&input, from), (&output, to), len)?;
     write_offset(cx, args.addr(1), from, moved)?;
     write_offset(cx, args.addr(3), to, moved)?;
     Ok(moved)

@@ -18,7 +18,7 @@ use super::{
     address::{read_address, store, write_address},
     control::{Writer, read_control, write_control},
 };
-use crate::{Args, fd::with_sigpipe};
+use crate::{Args, read_write::with_sigpipe};
 
 /// Most pieces of a message, and most messages of one call (`UIO_MAXIOV`).
 const PIECES_MAX: u64 = 1024;
