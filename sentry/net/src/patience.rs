@@ -34,6 +34,8 @@ impl Patience {
         match sched::wait_until(cx.fiber, &[queue], mask, self.deadline_ns, condition) {
             Ok(()) => Ok(()),
             Err(Wake::TimedOut) => Err(Errno::EAGAIN),
+            // The sandbox stands still for a checkpoint: no signal, so the call is made again.
+            Err(Wake::Stopping) => Err(Errno::ERESTARTNOINTR),
             Err(_) if self.deadline_ns.is_some() => Err(Errno::EINTR),
             Err(_) => Err(Errno::ERESTARTSYS),
         }

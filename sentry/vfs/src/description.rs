@@ -13,6 +13,7 @@ use abi::{
     },
 };
 use sched::Wake;
+use state::live::Live;
 
 use crate::{Ctx, DirSink, Dst, File, LockOwner, Metadata, Path, SleepLock, Src};
 
@@ -40,6 +41,8 @@ pub struct OpenFile {
     pub owner: AtomicI32,
     /// `F_SETSIG`.
     pub signal: AtomicI32,
+    #[state(skip)]
+    _live: Live<Self>,
 }
 
 impl OpenFile {
@@ -55,6 +58,7 @@ impl OpenFile {
             users: AtomicUsize::new(0),
             owner: AtomicI32::new(0),
             signal: AtomicI32::new(0),
+            _live: Live::new(),
         })
     }
 
@@ -302,6 +306,8 @@ impl OpenFile {
         match sched::wait_until(cx.fiber, &[queue], events, deadline_ns, ready) {
             Ok(()) => Ok(()),
             Err(Wake::TimedOut) => Err(Errno::EAGAIN),
+            // The sandbox stands still for a checkpoint: no signal, so the call is made again.
+            Err(Wake::Stopping) => Err(Errno::ERESTARTNOINTR),
             Err(_) if deadline_ns.is_some() => Err(Errno::EINTR),
             Err(_) => Err(Errno::ERESTARTSYS),
         }
