@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use harness::{Bundle, Container, Rootfs, Runtime, for_each_runtime};
+use harness::{Bundle, Container, Kind, Rootfs, Runtime, for_each_runtime};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -131,4 +131,36 @@ fn the_window_size_is_seen_inside(runtime: &Runtime) -> Result<()> {
         console.expect("44 88")?;
         console.types("end\n")
     })
+}
+
+#[test]
+fn a_console_goes_on_in_a_new_sandbox() -> Result<()> {
+    let runtime = Runtime::new(Kind::Ptrace)?;
+    let folder = harness::scratch()?;
+    let (path, image) = (folder.path().join("console"), folder.path().join("image"));
+    let listener = UnixListener::bind(&path)?;
+    let script = "stty -echo; read a; echo \"<$a>\"; read b; echo \"<$a $b>\"; tty; read c";
+    let bundle = Bundle::new(&Rootfs::busybox()?, &["/bin/sh", "-c", script])?
+        .edit(|config| config["process"]["terminal"] = true.into())?;
+    let flag = format!("--console-socket={}", path.display());
+    let container = Container::create(&runtime, &bundle, &[&flag])?;
+    let mut console = Console::accept(&listener)?;
+    container.start()?;
+    console.types("one\n")?;
+    console.expect("<one>")?;
+    container.verb("checkpoint").arg("--image-path").arg(&image).output()?.success()?;
+    container.wait_stopped(DEADLINE)?;
+    drop((container, console));
+    let id = format!("{}-again", bundle.id());
+    let restore = runtime.command().args(["restore", "--detach", &flag, "--image-path"]);
+    restore.arg(&image).arg("--bundle").arg(bundle.path()).arg(&id).output()?.success()?;
+    let mut console = Console::accept(&listener)?;
+    console.types("two\n")?;
+    console.expect("<one two>")?;
+    console.expect("/dev/")?;
+    console.types("three\n")?;
+    runtime.delete_by_force(&id)?.success()?;
+    let left = [runtime.left_by(&bundle.id())?, runtime.left_by(&id)?].concat();
+    ensure!(left.is_empty(), "left behind: {left:#?}");
+    Ok(())
 }
