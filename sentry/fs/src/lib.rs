@@ -10,9 +10,9 @@ pub mod host;
 pub mod overlay;
 pub mod pipefs;
 pub mod procfs;
+pub mod sysfs;
 #[cfg(test)]
 mod testing;
-pub mod sysfs;
 pub mod tmpfs;
 
 pub use base::{Device, DeviceKind, Devices, MemoryFile, Root, Shared, pipe::PipeEnd};
