@@ -73,6 +73,9 @@ impl Rootfs {
         let cache = std::env::var_os("RUNSC_TEST_CACHE")
             .map_or_else(|| target_dir().join("rootfs"), PathBuf::from);
         let path = cache.join("debian");
+        // Tests of one program run side by side: the first one makes it, the others wait.
+        static MAKING: Mutex<()> = Mutex::new(());
+        let _alone = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !path.exists() {
             fs::create_dir_all(&cache)?;
             let part = tempfile::Builder::new().prefix(".debian-").tempdir_in(&cache)?;
