@@ -55,6 +55,7 @@ impl Load for Epoll {
             ready: Mutex::default(),
             queue: WaitQueue::new(),
             inode: Load::load(r)?,
+            _live: state::live::Live::new(),
         })
     }
 

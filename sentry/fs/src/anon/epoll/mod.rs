@@ -24,6 +24,7 @@ use abi::{
 };
 use mm::Kind;
 use sched::{Mutex, WaitQueue, Wake};
+use state::live::Live;
 use vfs::{Ctx, File, Inode, OpenFile};
 
 use crate::{Shared, base::AnonInode};
@@ -61,7 +62,10 @@ pub struct Epoll {
     /// Who waits in `epoll_wait`, or watches this epoll.
     queue: WaitQueue,
     inode: Arc<AnonInode>,
+    _live: Live<Self>,
 }
+
+state::counted!(Epoll);
 
 #[derive(Debug)]
 struct Items {
@@ -93,6 +97,7 @@ impl Epoll {
             ready: Mutex::default(),
             queue: WaitQueue::new(),
             inode: Arc::clone(shared.anonymous_inode()),
+            _live: Live::new(),
         });
         file.items.lock().me = Arc::downgrade(&file);
         Ok(OpenFile::new(file, None, O_RDWR))
