@@ -72,12 +72,16 @@ fn prepare(
     shared: Arc<Shared>,
     config: Config,
 ) -> Result<Booted, Report> {
+    let root_readonly = config.root.readonly;
     let namespace = mounts::mount_root(fiber, &shared, config.root)?;
     let fs = kernel::FsContext::new(namespace.root(), namespace.clone(), 0);
     let devpts = Devpts::new(&shared);
     let has_terminal = config.process.terminal.is_some();
     mounts::with_ctx(fiber, &fs, |cx| {
         mounts::mount_all(cx, &kernel, &shared, &devpts, config.mounts, has_terminal)?;
+        if root_readonly {
+            mounts::make_mount_readonly(&namespace.root().mount);
+        }
         mounts::protect(cx, &shared, &config.masked_paths, &config.readonly_paths)
     })?;
     let (devpts, _) = devpts;

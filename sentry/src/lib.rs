@@ -7,6 +7,7 @@ mod config;
 mod home;
 mod inspect;
 mod job;
+mod leaks;
 mod mounts;
 mod places;
 mod process;

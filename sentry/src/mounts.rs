@@ -37,7 +37,6 @@ pub(crate) fn mount_root(
     let (lower, inode) =
         fs::gofer::mount(fiber, shared, &reactor, root.socket, fs::gofer::Caching::Exclusive)
             .map_err(step)?;
-    let flags = MountFlags { read_only: root.readonly, ..MountFlags::default() };
     let (filesystem, inode): Root = match root.overlay {
         Overlay::None => (lower, inode),
         Overlay::Memory => {
@@ -45,10 +44,11 @@ pub(crate) fn mount_root(
             fs::overlay::mount(fiber, shared, inode, &memory).map_err(step)?
         }
     };
-    Ok(MountNamespace::new(filesystem, Dentry::root(inode), "none", flags))
+    Ok(MountNamespace::new(filesystem, Dentry::root(inode), "none", MountFlags::default()))
 }
 
-/// Makes the mounts in order, and their mount points where they are missing.
+/// Makes the mounts in order, and their mount points where they are missing. Those in memory become
+/// read-only last of all: engines mount a read-only `/sys/fs/cgroup` and then something below it.
 pub(crate) fn mount_all(
     cx: &Ctx<'_>,
     kernel: &Arc<Kernel>,
@@ -57,14 +57,22 @@ pub(crate) fn mount_all(
     mounts: Vec<Mount>,
     terminal: bool,
 ) -> Result<(), Report> {
+    let mut readonly = Vec::new();
     for (index, mount) in mounts.into_iter().enumerate() {
-        let destination = mount.destination.clone();
-        mount_one(cx, kernel, shared, devpts, mount, terminal).map_err(|errno| {
+        let (destination, is_readonly) = (mount.destination.clone(), mount.readonly);
+        let made = mount_one(cx, kernel, shared, devpts, mount, terminal).map_err(|errno| {
             let subject = format!("mounts[{index}].destination: {destination}");
             report("mount", &subject, errno)
         })?;
+        readonly.extend(is_readonly.then_some(made));
     }
+    readonly.iter().for_each(|mount| make_mount_readonly(mount));
     Ok(())
+}
+
+/// From now on nobody writes through this mount.
+pub(crate) fn make_mount_readonly(mount: &vfs::Mount) {
+    mount.flags.lock().read_only = true;
 }
 
 fn mount_one(
@@ -74,10 +82,10 @@ fn mount_one(
     devpts: &(Arc<Devpts>, Arc<dyn Inode>),
     mount: Mount,
     tty: bool,
-) -> Result<(), Errno> {
+) -> Result<Arc<vfs::Mount>, Errno> {
     let has = |name: &str| mount.options.iter().any(|option| option == name);
     let flags = MountFlags {
-        read_only: mount.readonly,
+        read_only: mount.readonly && matches!(mount.kind, MountKind::Gofer(_)),
         no_suid: has("nosuid"),
         no_dev: has("nodev"),
         no_exec: has("noexec"),
@@ -91,11 +99,11 @@ fn mount_one(
     };
     let is_dir = root.metadata(cx)?.is_dir();
     let at = find_or_make(cx, mount.destination.as_bytes(), is_dir)?;
-    cx.mounts.mount(at, filesystem, Dentry::root(root.clone()), source, flags)?;
+    let made = cx.mounts.mount(at, filesystem, Dentry::root(root.clone()), source, flags)?;
     if is_dev {
         devfs::populate(cx, &root, tty)?;
     }
-    Ok(())
+    Ok(made)
 }
 
 fn source_of(kind: &MountKind) -> &'static str {

@@ -22,7 +22,7 @@ use crate::{
     boot::{self, Booted},
     checkpoint::{self, Image},
     config::{Config, LoadConfig, Stdio},
-    inspect, job, process, stdio,
+    inspect, job, leaks, process, stdio,
     terminal::Relay,
 };
 
@@ -235,6 +235,12 @@ impl Sentry {
     #[must_use]
     pub fn dump(&self) -> String {
         inspect::dump(&self.kernel)
+    }
+
+    /// What is alive although all tasks have ended; each with its number.
+    #[must_use]
+    pub fn leaks(&self) -> Vec<(&'static str, u64)> {
+        leaks::find(&self.kernel, self.terminals.lock().len())
     }
 
     /// The container's terminal. Those of other processes from outside can't go on.

@@ -27,6 +27,8 @@ pub(super) trait Kernel {
     fn resume(&self) -> Result<(), Report>;
     /// Describes all tasks.
     fn dump(&self) -> String;
+    /// What is alive although all tasks have ended.
+    fn leaks(&self) -> Vec<(&'static str, u64)>;
     /// Writes all state to `state` and all memory to `pages`.
     fn save(&self, state: OwnedFd, pages: OwnedFd) -> Result<(), Report>;
 }

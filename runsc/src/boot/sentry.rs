@@ -122,6 +122,10 @@ impl Kernel for Sentry {
         self.dump()
     }
 
+    fn leaks(&self) -> Vec<(&'static str, u64)> {
+        self.leaks()
+    }
+
     fn save(&self, state: OwnedFd, pages: OwnedFd) -> Result<(), Report> {
         self.save(state, pages)
     }

@@ -20,6 +20,9 @@ const MOST_CONNECTIONS: usize = 256;
 /// What a killed process exits with, when nobody can say more.
 const KILLED: i32 = 128 + libc::SIGKILL;
 
+/// How long the end of the last tasks may take before what they hold counts as a leak.
+const LAST_TASKS_MS: usize = 1000;
+
 /// Descriptors that are watched before the connections, by their place in the list.
 const LISTENER: usize = 0;
 const SIGNALS: usize = 1;
@@ -84,6 +87,9 @@ impl<K: Kernel> Server<K> {
             if let Some(status) = self.kernel.exit_status(None) {
                 self.state = RunState::Stopped;
                 self.last_round()?;
+                if tracing::enabled!(tracing::Level::DEBUG) {
+                    self.tell_leaks()?;
+                }
                 return Ok(status);
             }
         }
@@ -95,6 +101,23 @@ impl<K: Kernel> Server<K> {
         let ready = self.wait(Some(&Timespec::default()))?;
         self.serve(&ready[FIRST_CONNECTION..]);
         self.answer_waits();
+        Ok(())
+    }
+
+    /// Tells what a container that has ended left behind, once its last tasks are gone.
+    fn tell_leaks(&self) -> Result<()> {
+        let pause = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+        for _ in 0..LAST_TASKS_MS {
+            if self.kernel.leaks().is_empty() {
+                tracing::debug!("live objects: none");
+                return Ok(());
+            }
+            poll(&mut [], Some(&pause))?;
+        }
+        let leaks = self.kernel.leaks();
+        let leaks: Vec<String> =
+            leaks.iter().map(|(name, count)| format!("{count} {name}")).collect();
+        tracing::warn!("live objects: {}", leaks.join(", "));
         Ok(())
     }
 

@@ -104,6 +104,10 @@ impl Kernel for Standin {
         format!("{self:?}")
     }
 
+    fn leaks(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+
     fn save(&self, _: OwnedFd, _: OwnedFd) -> Result<(), Report> {
         Err(Report::new("save", "not supported yet"))
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use abi::Errno;
 use sched::RwLock;
+use state::live::Live;
 use vfs::{Ctx, LockOwner, OpenFile};
 
 /// A descriptor.
@@ -19,6 +20,8 @@ pub struct Slot {
 #[derive(Debug, Default, state::Save, state::Load)]
 pub struct FdTable {
     slots: RwLock<Slots>,
+    #[state(skip)]
+    _live: Live<Self>,
 }
 
 #[derive(Debug, Default, state::Save, state::Load)]
@@ -157,7 +160,7 @@ impl FdTable {
             slot.file.add_user();
         }
         let copy = Slots { by_number: slots.by_number.clone(), lowest_free: slots.lowest_free };
-        Arc::new(Self { slots: RwLock::new(copy) })
+        Arc::new(Self { slots: RwLock::new(copy), _live: Live::new() })
     }
 
     /// Numbers in use, ascending.

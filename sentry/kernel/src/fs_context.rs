@@ -4,6 +4,7 @@ use std::{any::Any, sync::Arc};
 
 use auth::Credentials;
 use sched::{Fiber, Mutex};
+use state::live::Live;
 use vfs::{Ctx, MountNamespace, Path};
 
 use crate::Task;
@@ -18,13 +19,21 @@ struct Inner {
     cwd: Path,
     mounts: Arc<MountNamespace>,
     umask: u32,
+    #[state(skip)]
+    _live: Live<FsContext>,
 }
 
 impl FsContext {
     /// Makes one that stands at `root`.
     #[must_use]
     pub fn new(root: Path, mounts: Arc<MountNamespace>, umask: u32) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Inner { cwd: root.clone(), root, mounts, umask })))
+        Arc::new(Self(Mutex::new(Inner {
+            cwd: root.clone(),
+            root,
+            mounts,
+            umask,
+            _live: Live::new(),
+        })))
     }
 
     /// A copy of its own (clone(2) without `CLONE_FS`, unshare(2)).
@@ -72,7 +81,8 @@ impl FsContext {
     /// Enters another mount namespace, at `root` and `cwd` in it.
     pub fn set_mounts(&self, mounts: Arc<MountNamespace>, root: Path, cwd: Path) {
         let umask = self.umask();
-        let old = std::mem::replace(&mut *self.0.lock(), Inner { root, cwd, mounts, umask });
+        let inner = Inner { root, cwd, mounts, umask, _live: Live::new() };
+        let old = std::mem::replace(&mut *self.0.lock(), inner);
         drop(old);
     }
 

@@ -10,6 +10,7 @@ use std::{
 
 use abi::Signal;
 use sched::{Mutex, WaitQueue};
+use state::live::Live;
 
 use crate::{
     ExitStatus, Limits, Pid, Task,
@@ -43,6 +44,8 @@ pub struct Process {
     pub(crate) state: Mutex<GroupState>,
     /// CPU time of ended tasks, and of children that were waited for, in nanoseconds.
     pub times: CpuTimes,
+    #[state(skip)]
+    _live: Live<Self>,
 }
 
 /// CPU times that outlive tasks; each field is the time of its name (times(2)).
@@ -84,6 +87,7 @@ impl Process {
             threads: Mutex::default(),
             state: Mutex::default(),
             times: CpuTimes::default(),
+            _live: Live::new(),
         })
     }
 

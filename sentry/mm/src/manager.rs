@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use abi::Errno;
 use platform::{AddressSpace, Platform};
 use sched::Mutex;
+use state::live::Live;
 
 use crate::{
     Charge, Layout, Limits, Mappable, Mapped, MappingHandle, Memory, Span,
@@ -21,7 +22,10 @@ pub struct MemoryManager {
     space: Arc<dyn AddressSpace>,
     owned: Owned,
     id: u64,
+    _live: Live<Self>,
 }
+
+state::counted!(MemoryManager);
 
 /// What belongs to the lock, and gives its pages back at the end.
 #[derive(Debug, state::Save, state::Load)]
@@ -95,11 +99,16 @@ impl MemoryManager {
     ) -> Self {
         let (memory, charge) = (Arc::clone(memory), Arc::clone(charge));
         let id = memory.next_id();
-        Self { space, owned: Owned { memory, charge, state: Mutex::default() }, id }
+        Self {
+            space,
+            owned: Owned { memory, charge, state: Mutex::default() },
+            id,
+            _live: Live::new(),
+        }
     }
 
     pub(crate) fn from_parts(space: Arc<dyn AddressSpace>, owned: Owned, id: u64) -> Self {
-        Self { space, owned, id }
+        Self { space, owned, id, _live: Live::new() }
     }
 
     pub(crate) fn owned(&self) -> &Owned {

@@ -18,6 +18,7 @@ use abi::{
     },
 };
 use sched::WaitQueue;
+use state::live::Live;
 use vfs::{Ctx, Dst, File, Inode, Ioctl, OpenFile, Src};
 
 use crate::{
@@ -40,6 +41,8 @@ pub struct Socket {
     transport: Arc<dyn Transport>,
     namespace: Arc<Namespace>,
     inode: Arc<SocketInode>,
+    #[state(skip)]
+    _live: Live<Self>,
 }
 
 impl Socket {
@@ -51,7 +54,8 @@ impl Socket {
         flags: u32,
     ) -> Arc<OpenFile> {
         let inode = SocketInode::new(cx, namespace.next_ino());
-        let socket = Self { transport, namespace: Arc::clone(namespace), inode };
+        let socket =
+            Self { transport, namespace: Arc::clone(namespace), inode, _live: Live::new() };
         OpenFile::new(Arc::new(socket), None, O_RDWR | (flags & O_NONBLOCK))
     }
 

@@ -64,6 +64,12 @@ impl Timers {
         target.is_some()
     }
 
+    /// How many are armed.
+    #[must_use]
+    pub fn armed(&self) -> usize {
+        self.set.lock().armed.len()
+    }
+
     /// Fires all that are due, but none that is armed meanwhile: those wait for the next call, so
     /// that targets that arm themselves again do not keep the I/O thread.
     pub(crate) fn fire_due(&self, now_ns: u64) {

@@ -10,6 +10,7 @@ use std::{
 
 use abi::Errno;
 use sched::Mutex;
+use state::live::Live;
 
 use crate::{Ctx, Inode, Name};
 
@@ -24,6 +25,8 @@ pub struct Dentry {
     children: Mutex<Children>,
     mounts: AtomicU32,
     removed: AtomicBool,
+    #[state(skip)]
+    _live: Live<Self>,
 }
 
 #[derive(Debug, Default, state::Save, state::Load)]
@@ -53,6 +56,7 @@ impl Dentry {
             children: Mutex::default(),
             mounts: AtomicU32::new(0),
             removed: AtomicBool::new(false),
+            _live: Live::new(),
         }
     }
 

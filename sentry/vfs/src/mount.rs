@@ -10,6 +10,7 @@ use std::{
 
 use abi::Errno;
 use sched::{Mutex, RwLock};
+use state::live::Live;
 
 use crate::{Dentry, LockTable, Path};
 
@@ -54,6 +55,8 @@ pub struct Mount {
     /// Options.
     pub flags: Mutex<MountFlags>,
     at: Mutex<Option<Path>>,
+    #[state(skip)]
+    _live: Live<Self>,
 }
 
 impl Mount {
@@ -111,7 +114,15 @@ impl MountNamespace {
     ) -> Arc<Mount> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (flags, at) = (Mutex::new(flags), Mutex::new(None));
-        Arc::new(Mount { id, filesystem, root, source: source.to_owned(), flags, at })
+        Arc::new(Mount {
+            id,
+            filesystem,
+            root,
+            source: source.to_owned(),
+            flags,
+            at,
+            _live: Live::new(),
+        })
     }
 
     /// Makes a mount that stands nowhere, for files that have no place in the tree.
@@ -122,7 +133,15 @@ impl MountNamespace {
         source: &str,
     ) -> Arc<Mount> {
         let (flags, at) = (Mutex::default(), Mutex::new(None));
-        Arc::new(Mount { id: 0, filesystem, root, source: source.to_owned(), flags, at })
+        Arc::new(Mount {
+            id: 0,
+            filesystem,
+            root,
+            source: source.to_owned(),
+            flags,
+            at,
+            _live: Live::new(),
+        })
     }
 
     /// The root of the first mount, with what is mounted over it.

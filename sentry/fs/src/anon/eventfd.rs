@@ -10,6 +10,7 @@ use abi::{
     },
 };
 use sched::{Mutex, WaitQueue};
+use state::live::Live;
 use vfs::{Ctx, Dst, File, Inode, OpenFile, Src};
 
 use crate::{Shared, base::AnonInode};
@@ -27,6 +28,8 @@ pub struct EventFd {
     #[state(skip)]
     queue: WaitQueue,
     inode: Arc<AnonInode>,
+    #[state(skip)]
+    _live: Live<Self>,
 }
 
 /// eventfd2(2): makes a counter. `EFD_CLOEXEC` is the caller's.
@@ -43,6 +46,7 @@ pub fn eventfd(shared: &Arc<Shared>, count: u32, flags: u32) -> Result<Arc<OpenF
         semaphore: flags & EFD_SEMAPHORE != 0,
         queue: WaitQueue::new(),
         inode: Arc::clone(shared.anonymous_inode()),
+        _live: Live::new(),
     });
     Ok(OpenFile::new(file, None, O_RDWR | (flags & O_NONBLOCK)))
 }

@@ -8,6 +8,7 @@ use abi::{
 };
 use mm::Identity;
 use sched::Mutex;
+use state::live::Live;
 use vfs::{Ctx, File, Inode, Metadata, OpenFile, SetAttr, StatFs};
 
 use crate::{
@@ -38,6 +39,8 @@ pub(crate) struct Memfd {
     attributes: Mutex<Attributes>,
     contents: Arc<MemoryFile>,
     name: String,
+    #[state(skip)]
+    _live: Live<Self>,
 }
 
 /// `memfd_create(2)`: makes a file that lives as long as it is open or mapped. `MFD_CLOEXEC` is the
@@ -74,6 +77,7 @@ pub fn memfd(
         attributes: Mutex::new(attributes),
         contents: MemoryFile::new(shared, shared.charge(), identity, name.clone(), seals),
         name,
+        _live: Live::new(),
     });
     let file = inode.open(cx, O_RDWR)?;
     Ok(OpenFile::new(file, None, O_RDWR))

@@ -11,6 +11,7 @@ use abi::{
 };
 use kernel::{Process, Task};
 use sched::{Mutex, WaitQueue};
+use state::live::Live;
 use vfs::{Ctx, Dst, File, Inode, OpenFile};
 
 use crate::{Shared, base::AnonInode};
@@ -27,6 +28,8 @@ pub struct SignalFd {
     wanted: Mutex<SigSet>,
     process: Arc<Process>,
     inode: Arc<AnonInode>,
+    #[state(skip)]
+    _live: Live<Self>,
 }
 
 /// `signalfd4(2)` with `fd` -1: makes one for the signals `wanted`. `SFD_CLOEXEC` is the caller's.
@@ -47,6 +50,7 @@ pub fn signalfd(
         wanted: Mutex::new(wanted.without(SigSet::UNBLOCKABLE)),
         process: Arc::clone(process),
         inode: Arc::clone(shared.anonymous_inode()),
+        _live: Live::new(),
     });
     Ok(OpenFile::new(file, None, O_RDONLY | (flags & O_NONBLOCK)))
 }

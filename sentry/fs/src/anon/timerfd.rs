@@ -13,7 +13,7 @@ use abi::{
     },
 };
 use sched::{Fire, Mutex, Sched, TimerId, WaitQueue};
-use state::{Load, Reader, Save, Schema, Writer, print};
+use state::{Load, Reader, Save, Schema, Writer, live::Live, print};
 use vfs::{Ctx, Dst, File, Inode, OpenFile};
 
 use crate::{Shared, base::AnonInode};
@@ -72,7 +72,10 @@ pub struct TimerFd {
     state: Mutex<State>,
     queue: WaitQueue,
     inode: Arc<AnonInode>,
+    _live: Live<Self>,
 }
+
+state::counted!(TimerFd);
 
 /// As on Linux nothing is armed between an expiration and the read that takes it: later
 /// expirations are counted by the clock, however short the interval.
@@ -105,6 +108,7 @@ pub fn timerfd(
         state: Mutex::default(),
         queue: WaitQueue::new(),
         inode: Arc::clone(shared.anonymous_inode()),
+        _live: Live::new(),
     });
     file.state.lock().me = Arc::downgrade(&file);
     Ok(OpenFile::new(file, None, O_RDONLY | (flags & O_NONBLOCK)))
@@ -205,7 +209,7 @@ impl Save for TimerFd {
 impl Load for TimerFd {
     fn load(r: &mut Reader<'_>) -> state::Result<Self> {
         let (clock, state, queue) = (Load::load(r)?, Mutex::default(), WaitQueue::new());
-        Ok(Self { clock, state, queue, inode: Load::load(r)? })
+        Ok(Self { clock, state, queue, inode: Load::load(r)?, _live: Live::new() })
     }
 
     fn fill(&self, r: &mut Reader<'_>) -> state::Result<()> {

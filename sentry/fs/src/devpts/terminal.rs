@@ -9,6 +9,7 @@ use abi::{
 };
 use kernel::{ControllingTty, Kernel, Pid, Task};
 use sched::{Mutex, WaitQueue};
+use state::live::Live;
 use vfs::Ctx;
 
 use super::line::Line;
@@ -22,6 +23,8 @@ pub struct Terminal {
     pub(super) master_queue: WaitQueue,
     #[state(skip)]
     pub(super) slave_queue: WaitQueue,
+    #[state(skip)]
+    _live: Live<Self>,
 }
 
 #[derive(Debug, Default, state::Save, state::Load)]
@@ -57,6 +60,7 @@ impl Terminal {
             state: Mutex::new(State { locked, ..State::default() }),
             master_queue: WaitQueue::new(),
             slave_queue: WaitQueue::new(),
+            _live: Live::new(),
         })
     }
 

@@ -17,6 +17,7 @@ use abi::{
 };
 use mm::Identity;
 use sched::Mutex;
+use state::live::Live;
 use vfs::{Ctx, File, Inode, Metadata, Name, NewNode, RenameFlags, SetAttr, StatFs, XattrFlags};
 
 use super::{Tmpfs, directory::Directory, file::DirFile};
@@ -37,6 +38,8 @@ pub(crate) struct Node {
     body: Body,
     /// Made without a name and may get one (open(2), `O_TMPFILE`).
     linkable: AtomicBool,
+    #[state(skip)]
+    _live: Live<Self>,
 }
 
 /// What an inode is.
@@ -92,6 +95,7 @@ impl Node {
             xattrs: Xattrs::new(fs.shared().charge()),
             body,
             linkable: AtomicBool::new(false),
+            _live: Live::new(),
         });
         if let Body::Dir(directory) = &node.body {
             directory.lock().me = Arc::downgrade(&node);

@@ -25,6 +25,7 @@ use auth::Credentials;
 use mm::MemoryManager;
 use platform::{Context, UserState};
 use sched::{Entity, Fiber, Mutex, WaitQueue};
+use state::live::Live;
 
 use crate::{
     ExitStatus, FdTable, FsContext, FsEnv, Kernel, Pid, Process, Resource,
@@ -127,6 +128,8 @@ pub struct Task {
     user: Mutex<Option<Box<UserState>>>,
     vfork: Mutex<Option<Arc<Vfork>>>,
     vfork_wait: Mutex<Option<Arc<Vfork>>>,
+    #[state(skip)]
+    _live: Live<Self>,
 }
 
 /// User and system time in nanoseconds.
@@ -208,6 +211,7 @@ impl Task {
             user: Mutex::new(Some(parts.user)),
             vfork: Mutex::new(None),
             vfork_wait: Mutex::new(None),
+            _live: Live::new(),
         })
     }
 

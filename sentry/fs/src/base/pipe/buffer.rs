@@ -11,6 +11,7 @@ use abi::{
 };
 use mm::{Charge, Kind};
 use sched::{Mutex, WaitQueue};
+use state::live::Live;
 use vfs::{Ctx, Dst, SleepLock, Src};
 
 /// Writes of at most so many bytes are not mixed with others (`PIPE_BUF`, pipe(7)).
@@ -45,6 +46,8 @@ pub(crate) struct Pipe {
     /// One writer at a time, so that what there is room for is still there after the copy.
     #[state(skip)]
     writing: SleepLock,
+    #[state(skip)]
+    _live: Live<Self>,
 }
 
 #[derive(Debug, state::Save, state::Load)]
@@ -122,6 +125,7 @@ impl Pipe {
             openings: WaitQueue::new(),
             reading: SleepLock::default(),
             writing: SleepLock::default(),
+            _live: Live::new(),
         }
     }
 
