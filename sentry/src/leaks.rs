@@ -8,7 +8,8 @@ use kernel::{Kernel, Pid};
 /// Types whose objects tasks alone keep alive.
 ///
 /// Not counted here, since they live as long as their mounts: `Mount`, and the inodes and dentries
-/// that names or caches of a mounted file system hold (`Dentry`, `tmpfs::Node`).
+/// that names or caches of a mounted file system hold (`Dentry`, `tmpfs::Node`; the `Pipe`, then
+/// empty, of a FIFO).
 const OF_TASKS: &[&str] = &[
     "Task",
     "Process",
@@ -16,7 +17,7 @@ const OF_TASKS: &[&str] = &[
     "FdTable",
     "MemoryManager",
     "OpenFile",
-    "Pipe",
+    "PipeEnd",
     "EventFd",
     "SignalFd",
     "TimerFd",

@@ -11,6 +11,7 @@ use std::{
 use abi::Errno;
 use auth::Capability;
 use sched::WaitQueue;
+use state::live::Live;
 use vfs::{Ctx, Dst, File, Inode, Ioctl, Src};
 
 use super::buffer::{CAPACITY_MAX_BYTES, Ends, Pipe};
@@ -34,6 +35,8 @@ pub struct PipeEnd {
     openings: u64,
     released: AtomicBool,
     ino: u64,
+    #[state(skip)]
+    _live: Live<Self>,
 }
 
 impl PipeEnd {
@@ -45,7 +48,8 @@ impl PipeEnd {
         openings: u64,
     ) -> Arc<Self> {
         let released = AtomicBool::new(false);
-        Arc::new(Self { pipe: Arc::clone(pipe), inode, ends, openings, released, ino })
+        let pipe = Arc::clone(pipe);
+        Arc::new(Self { pipe, inode, ends, openings, released, ino, _live: Live::new() })
     }
 
     fn detach(&self) {
