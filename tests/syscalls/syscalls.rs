@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use libtest_mimic::{Arguments, Failed, Trial};
-use syscall_tests::{Case, Expectations, Guest, Outcome, Place, Report, all};
+use syscall_tests::{Case, Expectations, Guest, Outcome, Place, Ran, Report, all};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -41,9 +41,12 @@ fn trials() -> Result<Vec<Trial>> {
 
 /// Runs `guest` at `place`; the error tells all that was not expected.
 fn run(guest: &Guest, place: Place, known: &Expectations) -> Result<()> {
-    let output = place.run(&guest.program()?)?;
+    let Ran { output, left } = place.run(&guest.program()?)?;
     let report = Report::read(&output.stdout);
-    let surprises = known.surprises(&guest.name(), &report);
+    let mut surprises = known.surprises(&guest.name(), &report);
+    if let Some(left) = left.filter(|left| left != "none") {
+        surprises.push(format!("live objects after the last task: {left}"));
+    }
     anyhow::ensure!(
         surprises.is_empty(),
         "{}\n{}; exit status {}{}; standard error:\n{}",

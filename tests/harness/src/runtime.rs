@@ -1,6 +1,6 @@
 //! An OCI runtime under test, with a state folder of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -31,6 +31,7 @@ pub enum Kind {
 pub struct Runtime {
     kind: Kind,
     state: TempDir,
+    debug_log: Option<PathBuf>,
 }
 
 impl Runtime {
@@ -46,7 +47,13 @@ impl Runtime {
             "{} is not there: cargo xtask build",
             runsc.display()
         );
-        Ok(Self { kind, state: scratch()? })
+        Ok(Self { kind, state: scratch()?, debug_log: None })
+    }
+
+    /// The same, with a debug log in `file`; for our own runtime.
+    #[must_use]
+    pub fn with_debug_log(self, file: PathBuf) -> Self {
+        Self { debug_log: Some(file), ..self }
     }
 
     /// Which one it is.
@@ -73,11 +80,12 @@ impl Runtime {
         };
         let flags = std::env::var("RUNSC_FLAGS").ok().filter(|_| platform.is_some());
         let flags = flags.unwrap_or_default();
-        Run::new(program)
-            .arg("--root")
-            .arg(self.state())
-            .args(platform)
-            .args(flags.split_whitespace())
+        let run = Run::new(program).arg("--root").arg(self.state()).args(platform);
+        let run = match &self.debug_log {
+            Some(file) => run.arg("--debug").arg("--debug-log").arg(file),
+            None => run,
+        };
+        run.args(flags.split_whitespace())
     }
 
     /// Runs `bundle` to its end and removes the container.

@@ -8,5 +8,5 @@ mod report;
 
 pub use expect::Expectations;
 pub use guest::{Guest, all};
-pub use place::Place;
+pub use place::{Place, Ran};
 pub use report::{Case, Outcome, Report};
