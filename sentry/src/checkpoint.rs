@@ -31,6 +31,8 @@ use crate::{
 const VERSION: u32 = 1;
 /// Bytes copied at once.
 const CHUNK_BYTES: usize = 1 << 20;
+/// How often a save is tried again that finds a lock held.
+const ATTEMPTS: usize = 100;
 /// Largest image that is read.
 const IMAGE_MAX_BYTES: u64 = 4 << 30;
 
@@ -71,9 +73,24 @@ pub(crate) fn save(image: Image, state: OwnedFd, pages: OwnedFd) -> Result<(), R
     image.shared.prepare_save().map_err(failed)?;
     image.kernel.prepare_save();
     let (kernel, image) = (image.kernel.clone(), Arc::new(image));
-    let bytes = state::save(&registry(), &image).map_err(failed)?;
+    let bytes = save_image(&image).map_err(failed)?;
     write(&HostFile::new(state, true), 0, &bytes)?;
     write_pages(&kernel.memory, &HostFile::new(pages, true))
+}
+
+/// Tasks and timers stand still, but the I/O thread may have a lock for a moment: that of a terminal
+/// into which somebody types.
+fn save_image(image: &Arc<Image>) -> state::Result<Vec<u8>> {
+    let registry = registry();
+    let mut result = state::save(&registry, image);
+    for _ in 0..ATTEMPTS {
+        match &result {
+            Err(error) if error.cause() == state::lock_is_held().cause() => {}
+            _ => break,
+        }
+        result = state::save(&registry, image);
+    }
+    result
 }
 
 fn write(file: &HostFile, mut at: u64, mut bytes: &[u8]) -> Result<(), Report> {

@@ -89,7 +89,8 @@ impl Stops {
 impl Sched {
     /// Brings all entities to rest at the user boundary, and keeps them there as long as the
     /// guard lives: waits end with [`crate::Wake::Stopping`], application code is left, and nobody
-    /// gets a stack. Only [`crate::Fiber::block_through`] is waited for.
+    /// gets a stack. Only [`crate::Fiber::block_through`] is waited for. No timer fires meanwhile:
+    /// what is due then fires afterwards.
     ///
     /// Not to be called by an entity, which would wait for itself.
     pub fn stop(self: &Arc<Self>) -> StopGuard {
@@ -99,6 +100,7 @@ impl Sched {
             entity.stop();
         }
         self.stops.wait();
+        self.timers().hold();
         StopGuard { sched: Arc::clone(self) }
     }
 }
@@ -112,6 +114,7 @@ pub struct StopGuard {
 
 impl Drop for StopGuard {
     fn drop(&mut self) {
+        self.sched.timers().release();
         let Some(halted) = self.sched.stops.end() else { return };
         for entity in self.sched.entities() {
             entity.word.clear_stop();

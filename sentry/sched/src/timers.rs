@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex as HostMutex, PoisonError, Weak},
 };
 
 use host::Reactor;
@@ -27,6 +27,8 @@ pub struct TimerId {
 /// All armed timers.
 pub struct Timers {
     set: Mutex<Set>,
+    /// How many want that nothing fires; taken while something does.
+    holds: HostMutex<usize>,
     reactor: Arc<Reactor>,
 }
 
@@ -40,7 +42,7 @@ struct Set {
 impl Timers {
     pub(crate) fn new(reactor: Arc<Reactor>) -> Self {
         let set = Set { armed: BTreeMap::new(), last: 0, alarm_ns: u64::MAX };
-        Self { set: Mutex::new(set), reactor }
+        Self { set: Mutex::new(set), holds: HostMutex::new(0), reactor }
     }
 
     /// Lets `target` fire once, at `deadline_ns` of `CLOCK_MONOTONIC` or soon after. Makes a host
@@ -73,12 +75,33 @@ impl Timers {
     /// Fires all that are due, but none that is armed meanwhile: those wait for the next call, so
     /// that targets that arm themselves again do not keep the I/O thread.
     pub(crate) fn fire_due(&self, now_ns: u64) {
+        let holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
+        if *holds > 0 {
+            return;
+        }
         let last = self.set.lock().last;
         while let Some(target) = self.take_due(now_ns, last) {
             if let Some(target) = target.upgrade() {
                 target.fire(now_ns);
             }
         }
+    }
+
+    /// From now on nothing fires, and nothing is about to. Not to be called by a target.
+    pub(crate) fn hold(&self) {
+        *self.holds.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+    }
+
+    /// Takes a [`Timers::hold`] back; what was due meanwhile fires soon.
+    pub(crate) fn release(&self) {
+        {
+            let mut holds = self.holds.lock().unwrap_or_else(PoisonError::into_inner);
+            *holds = holds.saturating_sub(1);
+        }
+        // Long ago, but not 0, which means "never" to the host.
+        let mut set = self.set.lock();
+        set.alarm_ns = 1;
+        self.reactor.set_alarm(Some(1));
     }
 
     /// Takes the earliest one out if it is due and not newer than `last`; else sets the alarm for
@@ -138,6 +161,21 @@ mod tests {
         timers.fire_due(21);
         timers.fire_due(22);
         assert_eq!(*log.0.lock(), [10, 10, 21]);
+    }
+
+    #[test]
+    fn nothing_fires_while_it_is_held() {
+        let (timers, log, target) = timers();
+        timers.arm(10, target);
+        timers.hold();
+        timers.hold();
+        timers.fire_due(20);
+        timers.release();
+        timers.fire_due(21);
+        assert!(log.0.lock().is_empty());
+        timers.release();
+        timers.fire_due(22);
+        assert_eq!(*log.0.lock(), [22]);
     }
 
     #[test]
