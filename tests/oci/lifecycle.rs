@@ -23,6 +23,7 @@ for_each_runtime! {
     a_bind_mount_shows_the_hosts_files
     mount_points_are_made_in_a_read_only_root
     mount_points_are_not_made_outside
+    a_mount_below_a_read_only_one_finds_its_place
     a_user_is_the_one_asked_for
     a_home_is_the_one_of_the_containers_passwd
     a_single_file_is_mounted_over_a_file
@@ -194,6 +195,24 @@ fn mount_points_are_made_in_a_read_only_root(runtime: &Runtime) -> Result<()> {
     assert_eq!(std::fs::read_to_string(folder.path().join("y"))?, "x\n");
     // As anybody's who runs the same bundle by hand: they stay.
     assert_eq!(std::fs::read(rootfs.path().join("etc/new/file"))?, b"");
+    Ok(())
+}
+
+fn a_mount_below_a_read_only_one_finds_its_place(runtime: &Runtime) -> Result<()> {
+    let script = "ls /tmp/ro; echo x >/tmp/ro/below/x && cat /tmp/ro/below/x; echo x >/tmp/ro/y";
+    let bundle = shell(script)?.edit(|config| {
+        let memory = |at: &str, options: &[&str]| {
+            serde_json::json!({ "destination": at, "type": "tmpfs", "source": "tmpfs",
+                "options": options })
+        };
+        if let Some(mounts) = config["mounts"].as_array_mut() {
+            mounts.push(memory("/tmp/ro", &["ro"]));
+            mounts.push(memory("/tmp/ro/below", &["rw"]));
+        }
+    })?;
+    let output = runtime.run(&bundle)?;
+    assert_eq!(output.stdout, "below\nx\n", "{output:?}");
+    assert!(output.stderr.contains("/tmp/ro/y: Read-only"), "{output:?}");
     Ok(())
 }
 
