@@ -231,7 +231,7 @@ fn start_sandbox(
     let config = boot_config(order, numbers);
     let (network, new_network) = network(order.spec);
     let namespaces = Namespaces::PRIVATE.and(new_network);
-    in_network(network, || {
+    let member = in_network(network, || {
         // A host may forbid user namespaces; the other walls stand without.
         let with_user = namespaces.and(Namespaces::USER);
         start("boot", &config, &descriptors, order, with_user, terminal).or_else(|error| {
@@ -239,7 +239,21 @@ fn start_sandbox(
             start("boot", &config, &descriptors, order, namespaces, terminal)
         })
     })
-    .context("start the Sentry")
+    .context("start the Sentry")?;
+    let score = order.spec.process().as_ref().and_then(oci_spec::runtime::Process::oom_score_adj);
+    if let Some(score) = score {
+        set_oom_score(member.process.pid, score);
+    }
+    Ok(member)
+}
+
+/// How willingly the host ends the whole sandbox when it lacks memory (`proc_pid_oom_score_adj(5)`). Less
+/// than the caller's own takes a privilege that not every host gives.
+fn set_oom_score(pid: i32, score: i32) {
+    let file = format!("/proc/{pid}/oom_score_adj");
+    if let Err(error) = std::fs::write(&file, score.to_string()) {
+        tracing::warn!("process.oomScoreAdj: write {score} to {file}: {error}");
+    }
 }
 
 fn boot_config(order: &Order<'_>, numbers: Numbers) -> BootConfig {

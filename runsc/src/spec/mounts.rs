@@ -87,7 +87,7 @@ fn file_system(
     let bind = options.iter().any(|option| option == "bind" || option == "rbind");
     let kind = if bind { "bind" } else { mount.typ().as_deref().unwrap_or_default() };
     Ok(match kind {
-        "bind" => FileSystem::Bind { source: source(mount, at, bundle)? },
+        "bind" => unless_cgroup(source(mount, at, bundle)?),
         // Engines ask for a tmpfs there and leave the nodes to the runtime.
         "tmpfs" if destination == "/dev" => FileSystem::Dev,
         "tmpfs" => FileSystem::Tmpfs,
@@ -99,6 +99,19 @@ fn file_system(
         "cgroup" | "cgroup2" => FileSystem::Cgroup,
         _ => return Err(field(format!("{at}.type"), format!("expected {TYPES}, found {kind:?}"))),
     })
+}
+
+/// Engines bind the host's cgroups for containers with systemd. Files there can make the host's kernel run
+/// programs (cgroups(7), `release_agent`), so not even the Gofer gets them: the container sees its own.
+fn unless_cgroup(source: PathBuf) -> FileSystem {
+    const CGROUP: u32 = 0x0027_e0eb;
+    const CGROUP2: u32 = 0x6367_7270;
+    // Magic numbers have 32 bits, whatever the field's type (statfs(2)).
+    let magic = rustix::fs::statfs(&source).ok().and_then(|info| u32::try_from(info.f_type).ok());
+    match magic {
+        Some(CGROUP | CGROUP2) => FileSystem::Cgroup,
+        _ => FileSystem::Bind { source },
+    }
 }
 
 fn source(mount: &oci::Mount, at: &str, bundle: &Path) -> Result<PathBuf, Report> {
@@ -166,6 +179,18 @@ mod tests {
             "options": ["nosuid", "mode=755", "size=65536k"]}));
         assert_eq!(mount.file_system, FileSystem::Dev);
         assert_eq!(mount.options, ["nosuid", "mode=755", "size=65536k"]);
+    }
+
+    #[test]
+    fn the_hosts_cgroups_are_never_bound() {
+        let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let cgroup = |line: &&str| line.contains(" - cgroup");
+        for line in mountinfo.lines().filter(cgroup) {
+            let source = line.split(' ').nth(4).unwrap();
+            let planned = planned(serde_json::json!({"destination": "/x", "source": source,
+                "options": ["bind"]}));
+            assert_eq!(planned.file_system, FileSystem::Cgroup, "{source}");
+        }
     }
 
     #[test]

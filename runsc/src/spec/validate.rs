@@ -7,7 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use control::Report;
-use oci_spec::runtime::{Linux, Process, Spec};
+use oci_spec::runtime::{Linux, LinuxIdMapping, Process, Spec};
+use rustix::process::{getgid, getuid};
 
 use super::{field, mounts};
 
@@ -139,11 +140,26 @@ fn check_linux(linux: &Linux) -> Check {
             return Err(field(format!("{name}.path"), message));
         }
     }
+    check_ids("linux.uidMappings", linux.uid_mappings().as_deref(), getuid().as_raw())?;
+    check_ids("linux.gidMappings", linux.gid_mappings().as_deref(), getgid().as_raw())?;
     for name in ignored(linux) {
         tracing::info!("config.json: {name}: not supported yet, ignored");
     }
     absolute("linux.maskedPaths", linux.masked_paths().as_deref())?;
     absolute("linux.readonlyPaths", linux.readonly_paths().as_deref())
+}
+
+/// Files keep the ids that they have on the host, and an ordinary user's are root's inside. To run with other
+/// maps as if with these would give files to the wrong users.
+fn check_ids(name: &str, maps: Option<&[LinuxIdMapping]>, caller: u32) -> Check {
+    for (index, map) in maps.unwrap_or_default().iter().enumerate() {
+        let own = map.size() == 1 && map.container_id() == 0 && map.host_id() == caller;
+        if !own && map.container_id() != map.host_id() {
+            let message = "expected the same ids inside and outside: others are not supported yet";
+            return Err(field(format!("{name}[{index}]"), message));
+        }
+    }
+    Ok(())
 }
 
 fn check_hooks(spec: &Spec) -> Check {
@@ -164,8 +180,6 @@ fn check_hooks(spec: &Spec) -> Check {
 /// What engines always write, and a container runs without.
 fn ignored(linux: &Linux) -> Vec<&'static str> {
     let given = [
-        ("linux.uidMappings", linux.uid_mappings().is_some()),
-        ("linux.gidMappings", linux.gid_mappings().is_some()),
         ("linux.sysctl", linux.sysctl().is_some()),
         ("linux.seccomp", linux.seccomp().is_some()),
         ("linux.devices", linux.devices().is_some()),
@@ -295,6 +309,11 @@ mod tests {
             ("/hooks", json!({"startContainer": [{"path": "/bin/true"}]}), "hooks.startContainer"),
             ("/hooks", json!({"prestart": [{"args": []}]}), "hooks.prestart[0]"),
             ("/linux", json!({"maskedPaths": ["proc/kcore"]}), "linux.maskedPaths[0]"),
+            (
+                "/linux",
+                json!({"uidMappings": [{"containerID": 0, "hostID": 100_000, "size": 9}]}),
+                "linux.uidMappings[0]",
+            ),
         ];
         for (at, value, name) in cases {
             let report = complaint(at, value.clone());
