@@ -2,8 +2,8 @@
 //!
 //! A descriptor in flight is a user of its open file. A socket that is only in flight to itself,
 //! or to others that are only in flight to one another, can never be received: [`Flight::collect`]
-//! finds those. It runs after some Unix sockets were closed while others are in flight, and when
-//! there is no room for more.
+//! finds those. It runs after some descriptors of Unix sockets were closed while sockets are in
+//! flight, and when there is no room for more.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,7 +34,7 @@ pub(crate) struct Flight {
 #[derive(Debug, Default, state::Save, state::Load)]
 pub(crate) struct InFlight {
     count: usize,
-    /// Unix sockets closed since the last collection.
+    /// Descriptors of Unix sockets closed since the last collection.
     closings: usize,
     /// Unix sockets among them, by number.
     sockets: BTreeMap<u64, Entry>,
@@ -165,8 +165,8 @@ impl Flight {
         }
     }
 
-    /// A Unix socket was closed, which others may have been in flight to. To look at all each
-    /// time would make closing many of them quadratic.
+    /// A descriptor of a Unix socket was closed, perhaps the last one outside of inboxes. To look at
+    /// all sockets each time would make closing many of them quadratic.
     pub(crate) fn closed(&self, cx: &Ctx<'_>) {
         let due = {
             let mut state = self.state.lock();

@@ -356,6 +356,10 @@ impl File for Socket {
 
     fn release(&self, cx: &Ctx<'_>) {
         self.transport.release(cx);
+        self.descriptor_closed(cx);
+    }
+
+    fn descriptor_closed(&self, cx: &Ctx<'_>) {
         if self.transport.is_unix() {
             self.namespace.flight().closed(cx);
         }

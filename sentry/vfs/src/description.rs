@@ -146,6 +146,8 @@ impl OpenFile {
         if self.users.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.release_locks(cx, self.lock_owner());
             self.file.release(cx);
+        } else {
+            self.file.descriptor_closed(cx);
         }
     }
 

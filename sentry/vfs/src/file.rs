@@ -219,6 +219,12 @@ pub trait File: Any + state::Object + fmt::Debug {
         let _ = cx;
     }
 
+    /// A descriptor is closed, and others remain. All of those may be in flight, where nobody can
+    /// receive them.
+    fn descriptor_closed(&self, cx: &Ctx<'_>) {
+        let _ = cx;
+    }
+
     /// What `/proc/PID/fd/N` shows for a file without a path (`pipe:[7]`, `socket:[8]`).
     fn link_text(&self) -> String {
         "anon_inode:[unknown]".to_owned()
