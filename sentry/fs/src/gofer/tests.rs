@@ -20,7 +20,11 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use sched::Sched;
 use vfs::{NewNode, RenameFlags};
 
-use super::{Caching, mount};
+use super::{
+    Caching,
+    inode::{Fid, Node},
+    mount,
+};
 use crate::{
     Shared,
     base::generic,
@@ -310,5 +314,27 @@ fn a_fifo_of_the_tree_is_a_pipe_of_the_sandbox() {
         let both = open(cx, "/p", O_RDWR);
         write(cx, &both, b"inside").unwrap();
         assert_eq!(read(cx, &both, 10).unwrap(), b"inside");
+    });
+}
+
+/// An inode keeps the directories above it; a fiber's stack is small.
+#[test]
+fn a_deep_tree_goes_without_recursion() {
+    let (_dir, world) = tree(Caching::Exclusive, |_| {});
+    world.run(|cx, _| {
+        let any: Arc<dyn std::any::Any + Send + Sync> = cx.root.inode().clone();
+        let mut here: Arc<Node> = any.downcast().unwrap();
+        let (tree, name) = (here.tree.clone(), vfs::Name::new(b"d").unwrap());
+        for number in 0..100_000 {
+            let qid = p9::Qid { path: 1 << 40 | number, ..p9::Qid::default() };
+            let attr = p9::Attr { mode: abi::fs::mode::S_IFDIR, qid, ..p9::Attr::default() };
+            let next = tree.node(&attr, Fid::Named(here.clone(), name.clone()), 0);
+            next.settle(here, &name);
+            here = next;
+        }
+        tree.recent.clear();
+        assert_eq!(Arc::strong_count(&here), 1);
+        drop(here);
+        assert!(tree.nodes.lock().len() < 10);
     });
 }

@@ -228,3 +228,44 @@ fn locks_within_locks_come_back() {
     inner.clear();
     outer.inner.lock().unwrap().clear();
 }
+
+#[test]
+fn what_is_given_is_in_no_image_and_comes_from_the_loading_program() {
+    trait Host: Send + Sync {
+        fn name(&self) -> &'static str;
+    }
+    struct Here(&'static str);
+    impl Host for Here {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+    }
+    #[derive(Save, Load)]
+    struct Guest {
+        #[state(given)]
+        host: Arc<dyn Host>,
+        number: u32,
+    }
+    let registry = Registry::new(1).object::<Guest>();
+    let guest = Arc::new(Guest { host: Arc::new(Here("old")), number: 7 });
+    let image = save(&registry, &guest).unwrap();
+    let Err(error) = load::<Guest>(&registry, &image) else { unreachable!("nothing was given") };
+    assert!(error.to_string().contains("Host is given"), "{error}");
+    let registry = registry.give::<dyn Host>(Arc::new(Here("new")));
+    let loaded: Arc<Guest> = load(&registry, &image).unwrap();
+    assert_eq!((loaded.host.name(), loaded.number), ("new", 7));
+}
+
+#[test]
+fn a_type_that_cannot_be_saved_is_named() {
+    struct Camera;
+    state::cannot_save!(Camera);
+    #[derive(Save, Load)]
+    struct Room(Arc<Camera>);
+    let registry = Registry::new(1).object::<Room>();
+    let message = refusal(&registry, &Arc::new(Room(Arc::new(Camera))));
+    assert!(message.contains("Camera"), "{message}");
+    let registry = registry.object::<Camera>();
+    let message = refusal(&registry, &Arc::new(Room(Arc::new(Camera))));
+    assert!(message.contains("Camera"), "{message}");
+}
