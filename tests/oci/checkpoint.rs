@@ -12,7 +12,7 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A pipe with somebody at each end, a background `sleep`, an open file with an offset, and a
-/// program with a ticking timer, a thread in a futex and bytes in sockets. It goes on when `/var/go` is there.
+/// program with a ticking timer, a thread in a futex, locks on a file and bytes in sockets. It goes on when `/var/go` is there.
 const SCRIPT: &str = r#"
 exec 5</var/lines
 read line <&5

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use abi::Errno;
 use sched::RwLock;
 use state::live::Live;
-use vfs::{Ctx, LockOwner, OpenFile};
+use vfs::{Ctx, LockOwner, LockTable, OpenFile, OwnerId};
 
 /// A descriptor.
 #[derive(Clone, Debug, state::Save, state::Load)]
@@ -20,6 +20,7 @@ pub struct Slot {
 #[derive(Debug, Default, state::Save, state::Load)]
 pub struct FdTable {
     slots: RwLock<Slots>,
+    lock_owner: OwnerId,
     #[state(skip)]
     _live: Live<Self>,
 }
@@ -160,7 +161,8 @@ impl FdTable {
             slot.file.add_user();
         }
         let copy = Slots { by_number: slots.by_number.clone(), lowest_free: slots.lowest_free };
-        Arc::new(Self { slots: RwLock::new(copy), _live: Live::new() })
+        let lock_owner = OwnerId::default();
+        Arc::new(Self { slots: RwLock::new(copy), lock_owner, _live: Live::new() })
     }
 
     /// Numbers in use, ascending.
@@ -193,9 +195,9 @@ impl FdTable {
         }
     }
 
-    /// The last task that used the table is gone: closes all. `owner` is what
-    /// [`FdTable::lock_owner`] said while the table was still where its tasks knew it.
-    pub(crate) fn close_all(self, fs: &Ctx<'_>, owner: LockOwner) {
+    /// The last task that used the table is gone: closes all.
+    pub(crate) fn close_all(self, fs: &Ctx<'_>) {
+        let owner = self.lock_owner(fs.mounts.locks());
         let slots = std::mem::take(&mut *self.slots.write());
         for slot in slots.by_number.into_iter().flatten() {
             slot.file.release_locks(fs, owner);
@@ -205,14 +207,14 @@ impl FdTable {
 
     /// Who holds the record locks of the tasks that share this table.
     #[must_use]
-    pub fn lock_owner(&self) -> LockOwner {
-        LockOwner::Process(std::ptr::from_ref(self).addr())
+    pub fn lock_owner(&self, locks: &LockTable) -> LockOwner {
+        LockOwner::Process(self.lock_owner.get(locks))
     }
 
     /// Ends a descriptor that was taken out of the table. Closing any descriptor of a file lets go
     /// all record locks that the process holds on it (fcntl(2)).
     pub fn closed(&self, fs: &Ctx<'_>, file: &OpenFile) {
-        file.release_locks(fs, self.lock_owner());
+        file.release_locks(fs, self.lock_owner(fs.mounts.locks()));
         file.remove_user(fs);
     }
 }

@@ -78,10 +78,11 @@ fn wish(cx: &Cx<'_>, file: &OpenFile, command: u32, asked: &Flock) -> Result<Fil
     if by_description && asked.pid != 0 {
         return Err(Errno::EINVAL);
     }
+    let mounts = cx.task.fs().mounts();
     let (owner, pid) = if by_description {
-        (file.lock_owner(), -1)
+        (file.lock_owner(mounts.locks()), -1)
     } else {
-        (cx.files.lock_owner(), cx.process().pid.0.cast_signed())
+        (cx.files.lock_owner(mounts.locks()), cx.process().pid.0.cast_signed())
     };
     Ok(FileLock { owner, pid, kind, start, end })
 }
@@ -145,10 +146,11 @@ fn flock(cx: &mut Cx<'_>, args: Args) -> SysResult {
         EXCLUSIVE => LockKind::Write,
         _ => return Err(Errno::EINVAL),
     };
-    let lock = FileLock { owner: file.lock_owner(), pid: -1, kind, start: 0, end: u64::MAX };
     let env = cx.env();
     let fs = env.ctx();
     let (locks, key) = (fs.mounts.locks(), key(cx, &file)?);
+    let owner = file.lock_owner(locks);
+    let lock = FileLock { owner, pid: -1, kind, start: 0, end: u64::MAX };
     if operation & UNLOCK != 0 {
         locks.unlock(key, LockSpace::Whole, &lock);
         return Ok(0);

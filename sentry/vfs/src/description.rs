@@ -15,7 +15,9 @@ use abi::{
 use sched::Wake;
 use state::live::Live;
 
-use crate::{Ctx, DirSink, Dst, File, LockOwner, Metadata, Path, SleepLock, Src};
+use crate::{
+    Ctx, DirSink, Dst, File, LockOwner, LockTable, Metadata, OwnerId, Path, SleepLock, Src,
+};
 
 /// Status flags that fcntl(2) `F_SETFL` can change.
 const CHANGEABLE: u32 = O_APPEND
@@ -37,6 +39,7 @@ pub struct OpenFile {
     /// Descriptors (in tables and in flight) that refer to it. Apart from `Arc`, so that the end
     /// that peers see does not wait for a call that still runs.
     users: AtomicUsize,
+    lock_owner: OwnerId,
     /// `F_SETOWN`: who gets SIGIO (pid, or negative process group).
     pub owner: AtomicI32,
     /// `F_SETSIG`.
@@ -56,6 +59,7 @@ impl OpenFile {
             offset: AtomicU64::new(0),
             position: SleepLock::default(),
             users: AtomicUsize::new(0),
+            lock_owner: OwnerId::default(),
             owner: AtomicI32::new(0),
             signal: AtomicI32::new(0),
             _live: Live::new(),
@@ -144,7 +148,7 @@ impl OpenFile {
     /// One descriptor less; the last one releases the file.
     pub fn remove_user(&self, cx: &Ctx<'_>) {
         if self.users.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.release_locks(cx, self.lock_owner());
+            self.release_locks(cx, self.lock_owner(cx.mounts.locks()));
             self.file.release(cx);
         } else {
             self.file.descriptor_closed(cx);
@@ -153,8 +157,8 @@ impl OpenFile {
 
     /// Who holds the locks of this description (flock(2), `F_OFD_SETLK`).
     #[must_use]
-    pub fn lock_owner(&self) -> LockOwner {
-        LockOwner::Description(std::ptr::from_ref(self).addr())
+    pub fn lock_owner(&self, locks: &LockTable) -> LockOwner {
+        LockOwner::Description(self.lock_owner.get(locks))
     }
 
     /// Lets go what `owner` holds on the file.

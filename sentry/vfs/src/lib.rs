@@ -23,7 +23,7 @@ pub use description::OpenFile;
 pub use file::{DirEntry, DirSink, File, Ioctl};
 pub use inode::{Inode, Metadata, NewNode, RenameFlags, SetAttr, SetTime, StatFs, XattrFlags};
 pub use io::{BytesDst, BytesSrc, Dst, Src};
-pub use locks::{FileKey, FileLock, LockKind, LockOwner, LockSpace, LockTable};
+pub use locks::{FileKey, FileLock, LockKind, LockOwner, LockSpace, LockTable, OwnerId};
 pub use mount::{Filesystem, Mount, MountFlags, MountNamespace};
 pub use name::Name;
 pub use ops::OpenHow;

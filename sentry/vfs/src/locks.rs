@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -16,16 +16,16 @@ use sched::{Fiber, Mutex, WaitQueue, Wake};
 pub type FileKey = (u64, u64);
 
 /// Who holds a lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, state::Save, state::Load)]
 pub enum LockOwner {
     /// A process, by its descriptor table: closing any descriptor of the file lets all go.
-    Process(usize),
+    Process(u64),
     /// An open file description.
-    Description(usize),
+    Description(u64),
 }
 
 /// Shared or exclusive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub enum LockKind {
     /// `F_RDLCK`, `LOCK_SH`.
     Read,
@@ -34,7 +34,7 @@ pub enum LockKind {
 }
 
 /// A record lock, or the wish for one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
 pub struct FileLock {
     /// Who.
     pub owner: LockOwner,
@@ -60,7 +60,7 @@ impl FileLock {
 }
 
 /// The locks of one file.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 struct FileLocks {
     records: Vec<FileLock>,
     whole: Vec<FileLock>,
@@ -90,33 +90,34 @@ impl FileLocks {
 }
 
 /// All locks of a sandbox.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, state::Save, state::Load)]
 pub struct LockTable {
     files: Mutex<BTreeMap<FileKey, FileLocks>>,
     /// Who waits for whom, to see circles.
+    #[state(skip)]
     waiting: Mutex<BTreeMap<LockOwner, LockOwner>>,
     count: AtomicUsize,
+    last_owner: AtomicU64,
 }
 
-/// Owners are known by their addresses, which are others after a load: a sandbox with locks can't
-/// be saved yet.
-impl state::Save for LockTable {
-    fn save(&self, _: &mut state::Writer<'_>) -> state::Result<()> {
-        if self.is_empty() {
-            return Ok(());
+/// The number of an owner of locks, given when it is first asked for.
+#[derive(Debug, Default, state::Save, state::Load)]
+pub struct OwnerId(AtomicU64);
+
+impl OwnerId {
+    /// The number, which no other owner of `locks` has.
+    #[must_use]
+    pub fn get(&self, locks: &LockTable) -> u64 {
+        let known = self.0.load(Ordering::Relaxed);
+        if known != 0 {
+            return known;
         }
-        Err(state::Error::cannot_save("locks on files (fcntl, flock)"))
+        let new = locks.last_owner.fetch_add(1, Ordering::Relaxed) + 1;
+        match self.0.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => new,
+            Err(known) => known,
+        }
     }
-}
-
-impl state::Load for LockTable {
-    fn load(_: &mut state::Reader<'_>) -> state::Result<Self> {
-        Ok(Self::default())
-    }
-}
-
-impl state::Schema for LockTable {
-    const NAME: &'static str = "LockTable";
 }
 
 /// Most locks of a sandbox.
@@ -288,7 +289,7 @@ mod tests {
 
     const KEY: FileKey = (1, 2);
 
-    fn lock(owner: usize, kind: LockKind, start: u64, end: u64) -> FileLock {
+    fn lock(owner: u64, kind: LockKind, start: u64, end: u64) -> FileLock {
         FileLock { owner: LockOwner::Process(owner), pid: 1, kind, start, end }
     }
 

@@ -1,16 +1,19 @@
-// A thread blocked in a futex, a ticking timer and bytes in sockets, until /var/go is there: for
-// checkpoints.
+// A thread blocked in a futex, a ticking timer, locks on a file and bytes in sockets, until /var/go is
+// there: for checkpoints.
 // Prints what must be the same afterwards.
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static uint32_t word;
@@ -53,6 +56,19 @@ static int receive(const char *name, int ends[2]) {
     return memcmp(bytes, "back", 4);
 }
 
+// Whether others can lock the file: by flock, and a record of it from another process.
+static int others_can_lock(void) {
+    int file = open("/tmp/lock", O_RDWR);
+    int whole = flock(file, LOCK_EX | LOCK_NB) == 0;
+    pid_t child = fork();
+    struct flock record = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 10};
+    if (child == 0) _exit(fcntl(file, F_SETLK, &record) == 0);
+    int status = 0;
+    while (waitpid(child, &status, 0) != child) continue;
+    close(file);
+    return whole * 2 + WEXITSTATUS(status);
+}
+
 int main(void) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     sigset_t alarm;
@@ -69,10 +85,19 @@ int main(void) {
     int unix_ends[2], tcp_ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, unix_ends) != 0 || connect_over_tcp(tcp_ends) < 0) return 2;
     if (write(unix_ends[0], "on its way", 10) != 10 || write(tcp_ends[0], "on its way", 10) != 10) return 3;
+    int lock = open("/tmp/lock", O_RDWR | O_CREAT, 0600);
+    int other = open("/tmp/lock", O_RDWR);
+    struct flock record = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 10};
+    if (flock(lock, LOCK_EX) != 0 || fcntl(other, F_SETLK, &record) != 0) return 5;
     printf("thread %ld waits\n", tid);
     while (access("/var/go", F_OK) != 0) pause();
     // The timer goes on ticking: each read may be interrupted, but has its bytes at once.
     if (receive("unix", unix_ends) != 0 || receive("tcp", tcp_ends) != 0) return 4;
+    // Closing any descriptor of the file lets go the process's records, flock's lock stays.
+    if (others_can_lock() != 0) return 6;
+    if (others_can_lock() != 1) return 7;
+    flock(lock, LOCK_UN);
+    if (others_can_lock() != 3) return 8;
     int before = ticks;
     while (ticks < before + 3) pause();
     __atomic_store_n(&word, 1, __ATOMIC_SEQ_CST);

@@ -55,10 +55,9 @@ impl Cx<'_> {
 
     /// This task no longer uses `files`; the last one closes all descriptors.
     pub(crate) fn release_files(&self, files: Arc<FdTable>) {
-        let owner = files.lock_owner();
         if let Some(files) = Arc::into_inner(files) {
             let env = self.env();
-            files.close_all(&env.ctx(), owner);
+            files.close_all(&env.ctx());
         }
     }
 
