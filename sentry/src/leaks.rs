@@ -4,6 +4,7 @@
 //! forgotten one. Meant for tests and for `--debug`: counters are of the whole host process.
 
 use kernel::{Kernel, Pid};
+use vfs::MountNamespace;
 
 /// Types whose objects tasks alone keep alive.
 ///
@@ -29,13 +30,19 @@ const OF_TASKS: &[&str] = &[
 
 /// Objects that are alive though they should not be, by type. `terminals`: how many the Sentry
 /// relays. Empty when all is well; not empty as long as tasks are still ending.
-pub(crate) fn find(kernel: &Kernel, terminals: usize) -> Vec<(&'static str, u64)> {
+pub(crate) fn find(
+    kernel: &Kernel,
+    mounts: &MountNamespace,
+    terminals: usize,
+) -> Vec<(&'static str, u64)> {
     let kept = Kept::of(kernel, terminals);
     let counted = state::live::totals().filter(|(name, _)| OF_TASKS.contains(name));
     let objects = counted.map(|(name, alive)| (name, alive.saturating_sub(kept.count(name))));
     let waiters = ("futex waiter", kernel.futexes.waiters() as u64);
     let timers = ("armed timer", kernel.sched.timers().armed() as u64);
-    objects.chain([waiters, timers]).filter(|(_, count)| *count > 0).collect()
+    let locks = ("table of file locks in use", u64::from(!mounts.locks().is_empty()));
+    let memory = ("byte of anonymous memory", kernel.charge.usage().anonymous);
+    objects.chain([waiters, timers, locks, memory]).filter(|(_, count)| *count > 0).collect()
 }
 
 /// What stays by design.

@@ -240,7 +240,7 @@ impl Sentry {
     /// What is alive although all tasks have ended; each with its number.
     #[must_use]
     pub fn leaks(&self) -> Vec<(&'static str, u64)> {
-        leaks::find(&self.kernel, self.terminals.lock().len())
+        leaks::find(&self.kernel, &self.mounts, self.terminals.lock().len())
     }
 
     /// The container's terminal. Those of other processes from outside can't go on.
