@@ -99,9 +99,16 @@ impl Client {
         socket: OwnedFd,
     ) -> Result<(Arc<Self>, u32), Errno> {
         let connection = Connection::new(socket, reactor)?;
-        let version = text(Dialect::Extended.version().as_bytes())?;
-        let hello = p9::Tversion { msize: p9::DEFAULT_MSIZE, version };
-        let (hello, _) = answer_as!(connection.call(fiber, hello)?, Version)?;
+        let ask = |dialect: Dialect| {
+            let version = text(dialect.version().as_bytes())?;
+            let hello = p9::Tversion { msize: p9::DEFAULT_MSIZE, version };
+            answer_as!(connection.call(fiber, hello)?, Version).map(|(hello, _)| hello)
+        };
+        let mut hello = ask(Dialect::Extended)?;
+        if Dialect::agreed(&hello.version).is_none() {
+            // A peer may answer "unknown" instead of the part of the version that it knows.
+            hello = ask(Dialect::Plain)?;
+        }
         let dialect = Dialect::agreed(&hello.version).ok_or(Errno::EPROTO)?;
         if hello.msize > p9::DEFAULT_MSIZE || hello.msize < p9::MIN_MSIZE {
             return Err(Errno::EPROTO);

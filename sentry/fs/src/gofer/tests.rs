@@ -112,25 +112,42 @@ fn a_tree_behaves_as_every_tree() {
     }
 }
 
-#[test]
-fn a_plain_peer_serves_as_well() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("f"), "from the host").unwrap();
-    let world = world(serve(dir.path(), false, true), Caching::Exclusive);
-    world.run(|cx, _| {
-        assert_eq!(contents(cx, "/f").unwrap(), b"from the host");
-        put(cx, "/new", &[7; 200_000]);
-        assert_eq!(contents(cx, "/new").unwrap(), vec![7; 200_000]);
-        cx.make(cx.root, b"/d", NewNode::Dir, 0o750).unwrap();
-        cx.make(cx.root, b"/d/l", NewNode::Symlink(b"../f"), 0).unwrap();
-        assert_eq!(contents(cx, "/d/l").unwrap(), b"from the host");
-        assert_eq!(list(cx, "/"), ["d", "f", "new"]);
-        let (from, to) = ((cx.root, &b"/new"[..]), (cx.root, &b"/d/old"[..]));
-        cx.rename(from, to, RenameFlags::default()).unwrap();
-        assert_eq!(list(cx, "/d"), ["l", "old"]);
-        assert_eq!(find(cx, "/d").unwrap().inode().metadata(cx).unwrap().mode & 0o7777, 0o750);
-        assert!(open(cx, "/f", 0).file().mappable(cx, false).is_err());
+/// Serves `dir` with another implementation's server, which knows no extension.
+fn serve_by_peer(dir: &HostPath) -> OwnedFd {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let dir = dir.to_owned();
+    std::thread::spawn(move || {
+        let server = p9_peer::Server::new(dir, Default::default(), Default::default());
+        let (mut server, mut answers) = (server.unwrap(), theirs.try_clone().unwrap());
+        let mut questions = std::io::BufReader::new(theirs);
+        while server.handle_message(&mut questions, &mut answers).is_ok() {}
     });
+    ours.into()
+}
+
+#[test]
+fn plain_peers_serve_as_well() {
+    let serve_plain: [fn(&HostPath) -> OwnedFd; 2] = [|dir| serve(dir, false, true), serve_by_peer];
+    for serve in serve_plain {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("f"), "from the host").unwrap();
+        // The other implementation makes no links itself.
+        std::os::unix::fs::symlink("f", dir.path().join("l")).unwrap();
+        let world = world(serve(dir.path()), Caching::Exclusive);
+        world.run(|cx, _| {
+            assert_eq!(contents(cx, "/f").unwrap(), b"from the host");
+            put(cx, "/new", &[7; 200_000]);
+            assert_eq!(contents(cx, "/new").unwrap(), vec![7; 200_000]);
+            cx.make(cx.root, b"/d", NewNode::Dir, 0o750).unwrap();
+            assert_eq!(contents(cx, "/l").unwrap(), b"from the host");
+            assert_eq!(list(cx, "/"), ["d", "f", "l", "new"]);
+            let (from, to) = ((cx.root, &b"/new"[..]), (cx.root, &b"/d/old"[..]));
+            cx.rename(from, to, RenameFlags::default()).unwrap();
+            assert_eq!(list(cx, "/d"), ["old"]);
+            assert_eq!(find(cx, "/d").unwrap().inode().metadata(cx).unwrap().mode & 0o7777, 0o750);
+            assert!(open(cx, "/f", 0).file().mappable(cx, false).is_err());
+        });
+    }
 }
 
 #[test]
