@@ -112,8 +112,7 @@ pub fn describe_cpu() -> CpuDescription {
         (one.ecx, LEAF_1_ECX),
         (seven.ebx, LEAF_7_EBX),
     ] {
-        for (bit, name) in names.iter().filter(|(bit, _)| register >> bit & 1 != 0) {
-            let _ = bit;
+        for (_, name) in names.iter().filter(|(bit, _)| register >> bit & 1 != 0) {
             let _ = write!(flags, "{}{name}", if flags.is_empty() { "" } else { " " });
         }
     }

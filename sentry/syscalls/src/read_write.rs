@@ -2,7 +2,7 @@
 
 use abi::{AddrRange, Errno, SigInfo, Signal, UserAddr};
 use kernel::{Cx, Resource, SysResult, UserDst, UserSrc, signal::Sender};
-use vfs::{Dst, OpenFile, Src};
+use vfs::OpenFile;
 
 use crate::{
     Args, attributes,
@@ -201,7 +201,6 @@ pub(crate) fn transfer(
         let want = usize::try_from(len - done).unwrap_or(CHUNK_BYTES).min(buffer.len());
         let room = buffer.get_mut(..want).unwrap_or_default();
         let mut dst = vfs::BytesDst::new(room);
-        debug_assert!(dst.remaining() == want);
         let start = from.unwrap_or_else(|| input.offset());
         let got = match input.read_at(&fs, &mut dst, start) {
             Ok(got) => got,
@@ -216,7 +215,6 @@ pub(crate) fn transfer(
             Some(offset) => output.write_at(&fs, &mut src, offset),
             None => output.write(&fs, &mut src),
         };
-        let _ = src.remaining();
         let put = match result {
             Ok(put) => put,
             Err(_) if done > 0 => break,

@@ -3,9 +3,6 @@
 use std::fmt::Write as _;
 
 use kernel::{Kernel, Uts};
-use vfs::Ctx;
-
-use super::inode::reader;
 
 /// A file about the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, state::Save, state::Load)]
@@ -74,7 +71,7 @@ pub(super) const NET_FILES: &[(&str, Kind)] = &[
 pub(super) const TICK_NS: u64 = 10_000_000;
 
 /// Its text.
-pub(super) fn text(kernel: &Kernel, cx: &Ctx<'_>, kind: Kind) -> Vec<u8> {
+pub(super) fn text(kernel: &Kernel, kind: Kind) -> Vec<u8> {
     let text = match kind {
         Kind::Cmdline => "runsc\n".to_owned(),
         Kind::Cpuinfo => cpuinfo(kernel),
@@ -113,7 +110,6 @@ pub(super) fn text(kernel: &Kernel, cx: &Ctx<'_>, kind: Kind) -> Vec<u8> {
         }
         Kind::NetSnmp => String::new(),
     };
-    let _ = reader(cx);
     text.into_bytes()
 }
 

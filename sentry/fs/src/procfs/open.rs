@@ -81,7 +81,7 @@ impl TextFile {
     fn make(&self, cx: &Ctx<'_>) -> Result<Vec<u8>, Errno> {
         let fs = &self.inode.fs;
         match self.inode.node {
-            Node::Global(kind) => Ok(global::text(&fs.kernel, cx, kind)),
+            Node::Global(kind) => Ok(global::text(&fs.kernel, kind)),
             Node::OfTask(pid, kind) => process::text(fs, cx, pid, kind),
             Node::SysFile(kind) => Ok(sys::text(&fs.kernel, kind).into_bytes()),
             Node::FdInfo(pid, fd) => {
