@@ -17,7 +17,7 @@ pub(crate) const TABLE: &[Entry] = &[
     full(    97, "getrlimit",              "dx",    getrlimit),
     partial( 98, "getrusage",              "dx",    getrusage, "times and resident size only"),
     partial( 99, "sysinfo",                "x",     sysinfo, "no load, no swap"),
-    partial(135, "personality",            "x",     personality, "Linux only"),
+    partial(135, "personality",            "x",     personality, "Linux without flags only"),
     partial(158, "arch_prctl",             "xx",    arch_prctl, "no CPUID faulting"),
     full(   160, "setrlimit",              "dx",    setrlimit),
     full(   170, "sethostname",            "xu",    sethostname),
@@ -191,12 +191,12 @@ fn sysinfo(cx: &mut Cx<'_>, args: Args) -> SysResult {
     Ok(0)
 }
 
-/// `int personality(unsigned long persona)`
+/// `int personality(unsigned long persona)`: programs stay where the loader puts them, so
+/// `ADDR_NO_RANDOMIZE` is refused rather than forgotten.
 fn personality(_: &mut Cx<'_>, args: Args) -> SysResult {
     const QUERY: u32 = 0xffff_ffff;
-    const ADDR_NO_RANDOMIZE: u32 = 0x0004_0000;
     match args.u32(0) {
-        QUERY | 0 | ADDR_NO_RANDOMIZE => Ok(0),
+        QUERY | 0 => Ok(0),
         _ => Err(Errno::EINVAL),
     }
 }
